@@ -1,0 +1,79 @@
+"""Exceptions of the whole project, declared in the lowest package.
+
+    BrolgaError
+    ├── DecodeError        the bytes are malformed (offset)
+    ├── ValidationError    the module is invalid (function, offset)
+    ├── UnsupportedError   a proposal or feature that is not implemented, named (offset)
+    ├── LimitError         a documented implementation limit is exceeded (offset)
+    ├── ParseError         the text of an IR function is wrong (line)
+    ├── CompileError       a bug of the compiler, with the function's name and the pass
+    ├── VerifierError      the IR breaks an invariant (a list of findings)
+    ├── RegAllocError      the allocator failed, or the checker refuted its result
+    ├── LinkError          imports do not match (spec word: unlinkable)
+    └── Trap               raised by runtime, defined there
+
+Messages of the first three use the words of the WebAssembly test suite.
+"""
+
+from __future__ import annotations
+
+
+class BrolgaError(Exception):
+    """Base of all exceptions that Brolga raises on purpose."""
+
+
+class _LocatedError(BrolgaError):
+    """An error in a module: `message`, byte `offset` in the module, and `func` index where known (-1 otherwise)."""
+
+    def __init__(self, message: str, offset: int = -1, func: int = -1) -> None:
+        self.message = message
+        self.offset = offset
+        self.func = func
+        where = f" (at offset 0x{offset:x})" if offset >= 0 else ""
+        if func >= 0:
+            where = f" in function {func}{where}"
+        super().__init__(message + where)
+
+
+class DecodeError(_LocatedError):
+    """The module is malformed."""
+
+
+class ValidationError(_LocatedError):
+    """The module is well formed and invalid."""
+
+
+class UnsupportedError(_LocatedError):
+    """The module needs a proposal or feature that Brolga does not implement; the message names it."""
+
+
+class LimitError(_LocatedError):
+    """The module exceeds a documented implementation limit; the message names it."""
+
+
+class ParseError(BrolgaError):
+    """Text that is not an IR function: message and 1-based line."""
+
+    def __init__(self, message: str, line: int) -> None:
+        self.line = line
+        super().__init__(f"line {line}: {message}")
+
+
+class CompileError(BrolgaError):
+    """The compiler failed on a valid function: a bug. The message names pass and function."""
+
+
+class VerifierError(BrolgaError):
+    """The IR breaks invariants; `findings` has one (entity, text, message) each."""
+
+    def __init__(self, findings: list[tuple[str, str, str]]) -> None:
+        self.findings = findings
+        super().__init__("\n".join(f"{entity}: {text}: {message}" for entity, text, message in findings))
+
+
+class RegAllocError(BrolgaError):
+    """Register allocation failed or its result was refuted: a bug."""
+
+
+class LinkError(BrolgaError):
+    """Imports do not fit what was given for them (unlinkable)."""
