@@ -1,0 +1,188 @@
+"""The interface between a back end and the register allocator.
+
+The allocator sees machine code as blocks of instructions over virtual registers (vregs) in SSA form:
+each vreg has one definition, which dominates its uses, and blocks have parameters. It fills in a
+location for each operand and lists the moves to insert. It never looks at what an instruction does.
+
+Locations are ints:
+
+    0 .. 15        general registers, in the machine's own numbering
+    16 .. 31       vector registers
+    32 + n         spill slot n (8 bytes each)
+
+Operand constraints are ints too:
+
+    ANY_REGISTER   some register of the vreg's class
+    ANY_LOCATION   a register or the vreg's spill slot (only uses; the client emits a memory operand)
+    0 .. 31        this register
+    SAME_AS - k    (definitions only) the location of operand k of the same instruction, which is a use
+                   constrained to ANY_REGISTER or to a fixed register
+
+Positions: an instruction reads at EARLY and writes at LATE. A use at LATE is still needed while the
+instruction writes, so it shares no register with a definition. A definition at EARLY is written
+before the uses have been read (scratch registers are such definitions that nobody uses).
+
+Invariants that a client keeps
+------------------------------
+- vregs are defined once, before every use, along every path; block parameters count as definitions
+- no critical edges: an edge from a block with several successors leads to a block with one predecessor
+- a block with several successors passes no branch arguments; only a block with one successor does
+  (its terminator then has no operands), in the order of the successor's parameters
+- blocks are in an order where a block comes after its immediate dominator; block 0 is the entry, has no
+  predecessors and no parameters; every block is reachable
+- fixed constraints of one position of one instruction name different registers, and are disjoint from the
+  clobbers unless the operand is a definition (then the register is defined, not clobbered)
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+ANY_REGISTER: Final = -1
+ANY_LOCATION: Final = -2
+SAME_AS: Final = -16  # SAME_AS - k
+
+USE: Final = 0
+DEF: Final = 1
+
+EARLY: Final = 0
+LATE: Final = 1
+
+GPR: Final = 0  # register classes of vregs
+XMM: Final = 1
+
+FIRST_VECTOR_REGISTER: Final = 16
+FIRST_SPILL_SLOT: Final = 32
+
+
+@final
+class Shape:
+    """What an instruction's operands need; shared by all instructions of one form.
+
+    The lists are parallel, one entry an operand. Operands of an instruction past their end are uses,
+    ANY_REGISTER, EARLY (addressing modes add a varying number of those).
+    `clobbers` is a bit mask of registers whose contents are destroyed at LATE.
+    """
+
+    __slots__ = ("kinds", "constraints", "positions", "clobbers", "simple")
+
+    def __init__(
+        self, kinds: list[int], constraints: list[int], positions: list[int] | None = None, clobbers: int = 0
+    ) -> None:
+        self.kinds = kinds
+        self.constraints = constraints
+        self.positions = positions if positions is not None else [LATE if kind == DEF else EARLY for kind in kinds]
+        self.clobbers = clobbers
+        # Nothing but definitions at LATE and uses at EARLY in any register, at most with a tied definition.
+        self.simple = clobbers == 0 and all(
+            (c == ANY_REGISTER or (c <= SAME_AS and k == DEF)) and p == (LATE if k == DEF else EARLY)
+            for k, c, p in zip(kinds, constraints, self.positions, strict=True)
+        )
+
+
+class MachineInst:
+    """Base of the back end's instruction. `operands[i]` is a vreg; allocation fills `locations[i]`."""
+
+    __slots__ = ("operands", "shape", "locations")
+
+    def __init__(self, operands: list[int], shape: Shape) -> None:
+        self.operands = operands
+        self.shape = shape
+        self.locations: list[int] = []
+
+
+@final
+class MachineBlock:
+    """Blocks are numbered by their place in `Code.blocks`, which is also the order of emission.
+
+    `frequency` is an estimate relative to the entry (entry 1.0, a loop level multiplies by about 10, cold code
+    is near 0).
+    """
+
+    __slots__ = ("number", "params", "insts", "succs", "preds", "branch_args", "loop_depth", "frequency")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.params: list[int] = []
+        self.insts: list[MachineInst] = []
+        self.succs: list[int] = []
+        self.preds: list[int] = []
+        self.branch_args: list[int] = []  # for the only successor
+        self.loop_depth = 0
+        self.frequency = 1.0
+
+
+@final
+class Code:
+    """A function for the allocator.
+
+    `vreg_class[v]` is GPR or XMM. `remat[v]` is the instruction that makes v's value again from nothing (a constant), or
+    None: the allocator may drop such a vreg and ask for it again (MOVE_REMAT) in place of spilling it.
+    `hints[v]` is a register that v would like to be in, or -1.
+    """
+
+    __slots__ = ("name", "blocks", "vreg_class", "remat", "hints", "idom")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.blocks: list[MachineBlock] = []
+        self.vreg_class: list[int] = []
+        self.remat: list[MachineInst | None] = []
+        self.hints: list[int] = []
+        self.idom: list[int] = []  # immediate dominator of each block, -1 for the entry
+
+    def new_vreg(self, register_class: int) -> int:
+        self.vreg_class.append(register_class)
+        self.remat.append(None)
+        self.hints.append(-1)
+        return len(self.vreg_class) - 1
+
+
+@final
+class MachineEnv:
+    """The registers to be used: preference order for each class; one reserved scratch vector register.
+
+    Moves between two spill slots, and cycles of vector registers, go through `scratch_vector`, which is
+    never allocated. Cycles of general registers are exchanges.
+    """
+
+    __slots__ = ("preferred", "callee_saved", "scratch_vector")
+
+    def __init__(self, preferred: list[list[int]], callee_saved: int, scratch_vector: int) -> None:
+        self.preferred = preferred  # by class: registers in the order in which they should be taken
+        self.callee_saved = callee_saved  # bit mask: using one costs a save and a restore in the prologue
+        self.scratch_vector = scratch_vector
+
+
+MOVE_COPY: Final = 0  # source -> destination; any mix of register and spill slot
+MOVE_EXCHANGE: Final = 1  # two general registers
+MOVE_REMAT: Final = 2  # make `vreg` again in register `destination`; `source` is -1
+
+
+@final
+class Move:
+    """One inserted move, to be done in list order. `vreg` names the value that is moved (its class says which bank)."""
+
+    __slots__ = ("kind", "source", "destination", "vreg")
+
+    def __init__(self, kind: int, source: int, destination: int, vreg: int) -> None:
+        self.kind = kind
+        self.source = source
+        self.destination = destination
+        self.vreg = vreg
+
+
+@final
+class Allocation:
+    """The result, beside the `locations` in each instruction.
+
+    `moves[b]` maps an instruction's position in block b to the moves that go before it (position of the
+    terminator for moves at the end of the block). `used_registers` is a bit mask of the registers written to.
+    """
+
+    __slots__ = ("moves", "spill_slots", "used_registers")
+
+    def __init__(self, moves: list[dict[int, list[Move]]], spill_slots: int, used_registers: int) -> None:
+        self.moves = moves
+        self.spill_slots = spill_slots
+        self.used_registers = used_registers
