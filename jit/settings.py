@@ -1,0 +1,48 @@
+"""Settings of the compiler. They are part of the key of cached code."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+MEMORY_BASE_GS: Final = 0  # the gs segment base holds the base of memory 0
+MEMORY_BASE_REGISTER: Final = 1  # r14 holds it
+
+BOUNDS_GUARD: Final = 0  # accesses outside fault: the memory is a reservation of 4 GiB + 4 GiB + a page
+BOUNDS_EXPLICIT: Final = 1  # compare with the memory record's length, take the base from the record at each access
+
+CPU_FEATURES: Final = ("sse41", "popcnt", "lzcnt", "bmi1", "bmi2", "avx", "fma")
+
+
+@final
+class Settings:
+    """What the generated code may assume of platform and CPU.
+
+    memory_base      MEMORY_BASE_GS or MEMORY_BASE_REGISTER (with BOUNDS_EXPLICIT neither is used)
+    bounds           BOUNDS_GUARD or BOUNDS_EXPLICIT
+    signals          faults become traps by signal handler; else division and the like are checked by compares and a trap
+                     calls the trap routine (CompiledFunction.traps then names return addresses)
+    stack_guard      stack overflow faults on a guard area; else function entries compare rsp with ACTIVATION_STACK_LIMIT
+    poll             loop heads and function entries test ACTIVATION_INTERRUPT
+    opt_level        0: no optimisation beyond what building gives, 1: cheap passes, 2: all
+    features         the set of names from CPU_FEATURES that may be used
+    """
+
+    __slots__ = ("memory_base", "bounds", "signals", "stack_guard", "poll", "opt_level", "features")
+
+    def __init__(
+        self,
+        memory_base: int = MEMORY_BASE_GS,
+        bounds: int = BOUNDS_GUARD,
+        signals: bool = True,
+        stack_guard: bool = True,
+        poll: bool = False,
+        opt_level: int = 2,
+        features: frozenset[str] = frozenset(),
+    ) -> None:
+        self.memory_base = memory_base
+        self.bounds = bounds
+        self.signals = signals
+        self.stack_guard = stack_guard
+        self.poll = poll
+        self.opt_level = opt_level
+        self.features = features
