@@ -63,17 +63,17 @@ class ContextLayout:
     """Byte offsets within the vmctx of one module's instances, and its `size`."""
 
     __slots__ = (
-        "signature_ids",
+        "_escaping_slot",
+        "_imported_func_count",
+        "_imported_global_count",
+        "escaping",
         "imported_funcs",
         "imported_globals",
         "memories",
-        "tables",
         "own_globals",
-        "escaping",
+        "signature_ids",
         "size",
-        "_imported_global_count",
-        "_imported_func_count",
-        "_escaping_slot",
+        "tables",
     )
 
     def __init__(self, module: Module) -> None:
