@@ -32,7 +32,7 @@ class Signature:
 class Target:
     """A branch target: block and the arguments for its parameters."""
 
-    __slots__ = ("args", "block")
+    __slots__ = ("block", "args")
 
     def __init__(self, block: int, args: list[int]) -> None:
         self.block = block
@@ -51,7 +51,7 @@ class Inst:
     of the wasm operator in the module's bytes, or -1.
     """
 
-    __slots__ = ("args", "aux", "imm", "loc", "op", "result", "targets", "type")
+    __slots__ = ("op", "type", "args", "imm", "aux", "result", "loc", "targets")
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Block:
     `cold` marks code that is not expected to run (traps, slow paths): it is laid out at the end.
     """
 
-    __slots__ = ("cold", "insts", "number", "params")
+    __slots__ = ("number", "params", "insts", "cold")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -94,7 +94,7 @@ class Block:
 class Function:
     """`blocks[n]` is block n (also those no longer in `layout`); `value_types[v]` the type of value v."""
 
-    __slots__ = ("blocks", "index", "layout", "name", "signature", "signatures", "value_types")
+    __slots__ = ("name", "index", "signature", "signatures", "blocks", "layout", "value_types")
 
     def __init__(self, name: str, index: int, signature: Signature, signatures: list[Signature]) -> None:
         self.name = name

@@ -16,7 +16,7 @@ class Relocation:
     `addend` is -4 for a plain `call rel32` or `jmp rel32`.
     """
 
-    __slots__ = ("addend", "kind", "offset", "target")
+    __slots__ = ("offset", "kind", "target", "addend")
 
     def __init__(self, offset: int, kind: int, target: int, addend: int = -4) -> None:
         self.offset = offset
@@ -39,16 +39,16 @@ class CompiledFunction:
     """
 
     __slots__ = (
+        "index",
         "code",
         "code_size",
+        "relocations",
+        "trap_offsets",
+        "trap_codes",
+        "source_offsets",
+        "source_locs",
         "frame_offsets",
         "frame_sizes",
-        "index",
-        "relocations",
-        "source_locs",
-        "source_offsets",
-        "trap_codes",
-        "trap_offsets",
     )
 
     def __init__(self, index: int, code: bytes, code_size: int) -> None:

@@ -27,7 +27,7 @@ class Settings:
     features         the set of names from CPU_FEATURES that may be used
     """
 
-    __slots__ = ("bounds", "features", "memory_base", "opt_level", "poll", "signals", "stack_guard")
+    __slots__ = ("memory_base", "bounds", "signals", "stack_guard", "poll", "opt_level", "features")
 
     def __init__(
         self,

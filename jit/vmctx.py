@@ -63,17 +63,17 @@ class ContextLayout:
     """Byte offsets within the vmctx of one module's instances, and its `size`."""
 
     __slots__ = (
-        "_escaping_slot",
-        "_imported_func_count",
-        "_imported_global_count",
-        "escaping",
+        "signature_ids",
         "imported_funcs",
         "imported_globals",
         "memories",
-        "own_globals",
-        "signature_ids",
-        "size",
         "tables",
+        "own_globals",
+        "escaping",
+        "size",
+        "_imported_global_count",
+        "_imported_func_count",
+        "_escaping_slot",
     )
 
     def __init__(self, module: Module) -> None:

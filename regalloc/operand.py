@@ -64,7 +64,7 @@ class Shape:
     `clobbers` is a bit mask of registers whose contents are destroyed at LATE.
     """
 
-    __slots__ = ("clobbers", "constraints", "kinds", "positions", "simple")
+    __slots__ = ("kinds", "constraints", "positions", "clobbers", "simple")
 
     def __init__(
         self, kinds: list[int], constraints: list[int], positions: list[int] | None = None, clobbers: int = 0
@@ -83,7 +83,7 @@ class Shape:
 class MachineInst:
     """Base of the back end's instruction. `operands[i]` is a vreg; allocation fills `locations[i]`."""
 
-    __slots__ = ("locations", "operands", "shape")
+    __slots__ = ("operands", "shape", "locations")
 
     def __init__(self, operands: list[int], shape: Shape) -> None:
         self.operands = operands
@@ -99,7 +99,7 @@ class MachineBlock:
     is near 0).
     """
 
-    __slots__ = ("branch_args", "frequency", "insts", "loop_depth", "number", "params", "preds", "succs")
+    __slots__ = ("number", "params", "insts", "succs", "preds", "branch_args", "loop_depth", "frequency")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -121,7 +121,7 @@ class Code:
     `hints[v]` is a register that v would like to be in, or -1.
     """
 
-    __slots__ = ("blocks", "hints", "idom", "name", "remat", "vreg_class")
+    __slots__ = ("name", "blocks", "vreg_class", "remat", "hints", "idom")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -146,7 +146,7 @@ class MachineEnv:
     never allocated. Cycles of general registers are exchanges.
     """
 
-    __slots__ = ("callee_saved", "preferred", "scratch_vector")
+    __slots__ = ("preferred", "callee_saved", "scratch_vector")
 
     def __init__(self, preferred: list[list[int]], callee_saved: int, scratch_vector: int) -> None:
         self.preferred = preferred  # by class: registers in the order in which they should be taken
@@ -163,7 +163,7 @@ MOVE_REMAT: Final = 2  # make `vreg` again in register `destination`; `source` i
 class Move:
     """One inserted move, to be done in list order. `vreg` names the value that is moved (its class says which bank)."""
 
-    __slots__ = ("destination", "kind", "source", "vreg")
+    __slots__ = ("kind", "source", "destination", "vreg")
 
     def __init__(self, kind: int, source: int, destination: int, vreg: int) -> None:
         self.kind = kind

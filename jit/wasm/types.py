@@ -73,7 +73,7 @@ class FuncType:
 class Limits:
     """`maximum` is -1 if there is none."""
 
-    __slots__ = ("maximum", "minimum")
+    __slots__ = ("minimum", "maximum")
 
     def __init__(self, minimum: int, maximum: int = -1) -> None:
         self.minimum = minimum
@@ -101,7 +101,7 @@ class MemoryType:
 
 @final
 class GlobalType:
-    __slots__ = ("mutable", "type")
+    __slots__ = ("type", "mutable")
 
     def __init__(self, type: int, mutable: bool) -> None:
         self.type = type
@@ -115,7 +115,7 @@ ExternType = FuncType | TableType | MemoryType | GlobalType
 class Import:
     """`kind` is EXTERN_*; for functions `type_index` is the index of `type` in the module's types, else -1."""
 
-    __slots__ = ("kind", "module", "name", "type", "type_index")
+    __slots__ = ("module", "name", "kind", "type", "type_index")
 
     def __init__(self, module: str, name: str, kind: int, type: ExternType, type_index: int = -1) -> None:
         self.module = module
@@ -127,7 +127,7 @@ class Import:
 
 @final
 class Export:
-    __slots__ = ("index", "kind", "name")
+    __slots__ = ("name", "kind", "index")
 
     def __init__(self, name: str, kind: int, index: int) -> None:
         self.name = name
@@ -163,7 +163,7 @@ ConstExpr = list[ConstOp]
 
 @final
 class Global:
-    __slots__ = ("init", "type")
+    __slots__ = ("type", "init")
 
     def __init__(self, type: GlobalType, init: ConstExpr) -> None:
         self.type = type
@@ -179,7 +179,7 @@ SEGMENT_DECLARED: Final = 2
 class ElementSegment:
     """`items`: one constant expression an element."""
 
-    __slots__ = ("items", "mode", "offset", "table", "type")
+    __slots__ = ("mode", "table", "offset", "type", "items")
 
     def __init__(self, mode: int, table: int, offset: ConstExpr, type: int, items: list[ConstExpr]) -> None:
         self.mode = mode
@@ -193,7 +193,7 @@ class ElementSegment:
 class DataSegment:
     """The bytes are `module.data[start:end]`."""
 
-    __slots__ = ("end", "memory", "mode", "offset", "start")
+    __slots__ = ("mode", "memory", "offset", "start", "end")
 
     def __init__(self, mode: int, memory: int, offset: ConstExpr, start: int, end: int) -> None:
         self.mode = mode
@@ -207,7 +207,7 @@ class DataSegment:
 class FunctionBody:
     """A defined function: `start` is the offset of its local declarations in the module's bytes, `end` one past its `end`."""
 
-    __slots__ = ("end", "start", "type_index")
+    __slots__ = ("type_index", "start", "end")
 
     def __init__(self, type_index: int, start: int, end: int) -> None:
         self.type_index = type_index
@@ -217,7 +217,7 @@ class FunctionBody:
 
 @final
 class CustomSection:
-    __slots__ = ("end", "name", "start")
+    __slots__ = ("name", "start", "end")
 
     def __init__(self, name: str, start: int, end: int) -> None:
         self.name = name
@@ -236,30 +236,30 @@ class Module:
     """
 
     __slots__ = (
+        "data",
+        "types",
+        "imports",
+        "func_types",
+        "table_types",
+        "memory_types",
+        "global_types",
+        "imported_funcs",
+        "imported_tables",
+        "imported_memories",
+        "imported_globals",
+        "globals",
+        "exports",
+        "start",
+        "elements",
+        "data_segments",
+        "data_count",
         "bodies",
         "customs",
-        "data",
-        "data_count",
-        "data_segments",
         "declared_refs",
-        "elements",
         "escaping",
-        "exports",
-        "func_names",
-        "func_types",
-        "global_types",
-        "globals",
-        "imported_funcs",
-        "imported_globals",
-        "imported_memories",
-        "imported_tables",
-        "imports",
-        "local_names",
-        "memory_types",
         "name",
-        "start",
-        "table_types",
-        "types",
+        "func_names",
+        "local_names",
     )
 
     def __init__(self, data: bytes) -> None:
