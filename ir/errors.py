@@ -1,18 +1,20 @@
 """Exceptions of the whole project, declared in the lowest package.
 
     BrolgaError
-    ├── DecodeError        the bytes are malformed (offset)
-    ├── ValidationError    the module is invalid (function, offset)
-    ├── UnsupportedError   a proposal or feature that is not implemented, named (offset)
-    ├── LimitError         a documented implementation limit is exceeded (offset)
-    ├── ParseError         the text of an IR function is wrong (line)
-    ├── CompileError       a bug of the compiler, with the function's name and the pass
-    ├── VerifierError      the IR breaks an invariant (a list of findings)
-    ├── RegAllocError      the allocator failed, or the checker refuted its result
-    ├── LinkError          imports do not match (spec word: unlinkable)
-    └── Trap               raised by runtime, defined there
+    ├── WasmtimeError          everything but traps, under the name that users of the embedding API catch
+    │   ├── DecodeError        the bytes are malformed (offset)
+    │   ├── ValidationError    the module is invalid (function, offset)
+    │   ├── UnsupportedError   a proposal or feature that is not implemented, named (offset)
+    │   ├── LimitError         a documented implementation limit is exceeded (offset)
+    │   ├── ParseError         the text of an IR function is wrong (line)
+    │   ├── CompileError       a bug of the compiler, with the function's name and the pass
+    │   ├── VerifierError      the IR breaks an invariant (a list of findings)
+    │   ├── RegAllocError      the allocator failed, or the checker refuted its result
+    │   ├── LinkError          imports do not match (spec word: unlinkable)
+    │   └── ExitTrap           raised by runtime, defined there
+    └── Trap                   raised by runtime, defined there
 
-Messages of the first three use the words of the WebAssembly test suite.
+Messages of the first three leaves use the words of the WebAssembly test suite.
 """
 
 from __future__ import annotations
@@ -22,7 +24,11 @@ class BrolgaError(Exception):
     """Base of all exceptions that Brolga raises on purpose."""
 
 
-class _LocatedError(BrolgaError):
+class WasmtimeError(BrolgaError):
+    """Any failure that is not a trap: named as in the PyPI package `wasmtime`, where code that embeds wasm catches it."""
+
+
+class _LocatedError(WasmtimeError):
     """An error in a module: `message`, byte `offset` in the module, and `func` index where known (-1 otherwise)."""
 
     def __init__(self, message: str, offset: int = -1, func: int = -1) -> None:
@@ -51,7 +57,7 @@ class LimitError(_LocatedError):
     """The module exceeds a documented implementation limit; the message names it."""
 
 
-class ParseError(BrolgaError):
+class ParseError(WasmtimeError):
     """Text that is not an IR function: message and 1-based line."""
 
     def __init__(self, message: str, line: int) -> None:
@@ -59,11 +65,11 @@ class ParseError(BrolgaError):
         super().__init__(f"line {line}: {message}")
 
 
-class CompileError(BrolgaError):
+class CompileError(WasmtimeError):
     """The compiler failed on a valid function: a bug. The message names pass and function."""
 
 
-class VerifierError(BrolgaError):
+class VerifierError(WasmtimeError):
     """The IR breaks invariants; `findings` has one (entity, text, message) each."""
 
     def __init__(self, findings: list[tuple[str, str, str]]) -> None:
@@ -71,9 +77,9 @@ class VerifierError(BrolgaError):
         super().__init__("\n".join(f"{entity}: {text}: {message}" for entity, text, message in findings))
 
 
-class RegAllocError(BrolgaError):
+class RegAllocError(WasmtimeError):
     """Register allocation failed or its result was refuted: a bug."""
 
 
-class LinkError(BrolgaError):
+class LinkError(WasmtimeError):
     """Imports do not fit what was given for them (unlinkable)."""
