@@ -1,0 +1,48 @@
+"""The machine-near half of the runtime: code, stacks, entries, host calls, traps, interruption.
+
+platform/          what is asked of the operating system
+machine/machine    `Machine`: one per platform, everything below is reached through it
+        code       `CodeSpace`: the pads and code of one module; pc -> function
+        state      `StoreState`: activation state of one store; interrupt requests
+        memory     `MemoryBlock`: pages of one linear memory and its record
+        host       `HostFunction`: a Python callable as a function record
+        entry      `EntryPoint`: base class of `Func`, callable from Python at C speed
+        traps      `TrapInfo`, `Frame`, and the hook that makes exceptions of them
+        values     Python values <-> bits, the signature numbers
+"""
+
+from __future__ import annotations
+
+from .code import CodeSpace, find_code
+from .entry import EntryPoint, enable_vectorcall
+from .host import HostFunction
+from .layout import CTX_DATA_SEGMENTS, CTX_INSTANCE, CTX_MEMORIES, CTX_TABLES
+from .machine import Machine, machine
+from .memory import MemoryBlock
+from .state import StoreState
+from .traps import Frame, TrapInfo, set_exception_hook, set_trap_factory
+from .values import from_bits, set_reference_converters, signature_id, to_bits
+
+__all__ = [
+    "CTX_DATA_SEGMENTS",
+    "CTX_INSTANCE",
+    "CTX_MEMORIES",
+    "CTX_TABLES",
+    "CodeSpace",
+    "EntryPoint",
+    "Frame",
+    "HostFunction",
+    "Machine",
+    "MemoryBlock",
+    "StoreState",
+    "TrapInfo",
+    "enable_vectorcall",
+    "find_code",
+    "from_bits",
+    "machine",
+    "set_exception_hook",
+    "set_reference_converters",
+    "set_trap_factory",
+    "signature_id",
+    "to_bits",
+]

@@ -1,0 +1,97 @@
+"""Values between Python and wasm, and the numbers of signatures.
+
+A raw value is a non-negative int that holds the value's bits: i32 and f32 below 2**32, i64, f64 and references below 2**64.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from operator import index
+from typing import Final
+
+from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, VALUE_TYPE_NAMES, FuncType
+
+# Given (store object, raw bits, value type): the Python object of a reference.
+ReferenceToPython = Callable[[object, int, int], object]
+# Given (store object, Python object, value type): the raw bits of a reference; raises TypeError if it does not fit.
+ReferenceFromPython = Callable[[object, object, int], int]
+
+_F32: Final = struct.Struct("<f")
+_F64: Final = struct.Struct("<d")
+_U32: Final = struct.Struct("<I")
+_U64: Final = struct.Struct("<Q")
+
+_signature_ids: Final[dict[FuncType, int]] = {}
+
+
+def signature_id(type: FuncType) -> int:
+    """The process-wide canonical number of a function type, from 1: equal types have equal numbers."""
+    return _signature_ids.setdefault(type, len(_signature_ids) + 1)
+
+
+def _raw_reference_to_python(store: object, bits: int, type: int) -> object:
+    return bits
+
+
+def _raw_reference_from_python(store: object, value: object, type: int) -> int:
+    return index(value)  # type: ignore[arg-type]
+
+
+_reference_to_python: ReferenceToPython = _raw_reference_to_python
+_reference_from_python: ReferenceFromPython = _raw_reference_from_python
+
+
+def set_reference_converters(to_python: ReferenceToPython, from_python: ReferenceFromPython) -> None:
+    """Set, for the whole process, how funcref and externref values are made from and of Python objects.
+
+    Until then references are raw 64-bit ints on both sides.
+    """
+    global _reference_to_python, _reference_from_python
+    _reference_to_python = to_python
+    _reference_from_python = from_python
+
+
+def from_bits(type: int, bits: int, store: object = None) -> object:
+    """The Python value of raw `bits`: signed int, float, or what the reference converter gives."""
+    if type == I32:
+        return bits - (bits >> 31 << 32)
+    if type == I64:
+        return bits - (bits >> 63 << 64)
+    if type == F32:
+        value: float = _F32.unpack(_U32.pack(bits))[0]
+        return value
+    if type == F64:
+        value = _F64.unpack(_U64.pack(bits))[0]
+        return value
+    return _reference_to_python(store, bits, type)
+
+
+def to_bits(type: int, value: object, store: object = None) -> int:
+    """The raw bits of a Python value, or TypeError/OverflowError.
+
+    Integers are taken in the signed and the unsigned range of the type; floats from anything with `__float__`
+    (f32 rounds to nearest, overflow gives infinity).
+    """
+    if type == I32 or type == I64:
+        number = index(value)  # type: ignore[arg-type]
+        bits = 32 if type == I32 else 64
+        if not -(1 << (bits - 1)) <= number < 1 << bits:
+            raise OverflowError(f"{number} does not fit {VALUE_TYPE_NAMES[type]}")
+        return number & ((1 << bits) - 1)
+    if type == F32 or type == F64:
+        if isinstance(value, (str, bytes, bytearray)):
+            raise TypeError(f"a number is needed for {VALUE_TYPE_NAMES[type]}, not {value.__class__.__name__}")
+        number_f = float(value)  # type: ignore[arg-type]
+        if type == F64:
+            wide: int = _U64.unpack(_F64.pack(number_f))[0]
+            return wide
+        try:
+            packed = _F32.pack(number_f)
+        except OverflowError:
+            packed = _F32.pack(float("-inf") if number_f < 0 else float("inf"))
+        narrow: int = _U32.unpack(packed)[0]
+        return narrow
+    if type == FUNCREF or type == EXTERNREF:
+        return _reference_from_python(store, value, type)
+    raise TypeError(f"values of type {VALUE_TYPE_NAMES.get(type, hex(type))} cannot be passed")
