@@ -60,8 +60,8 @@ class _Line:
         self.position = 0
         self.tokens: list[str] = []
         at = 0
-        text = text.split(";", 1)[0].rstrip()
-        while at < len(text):
+        text = text.rstrip()
+        while at < len(text) and not text[at:].lstrip().startswith(";"):
             match = _TOKEN.match(text, at)
             if match is None:
                 raise ParseError(f"unexpected {text[at:].strip()!r}", number)
