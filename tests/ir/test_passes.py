@@ -1,0 +1,211 @@
+"""Each pass on a small function, before and after."""
+
+from __future__ import annotations
+
+import pytest
+
+from brolga.ir.parser import parse_function
+from brolga.ir.passes import block_params, branches, dce, unreachable
+from brolga.ir.printer import print_function
+from brolga.ir.verifier import verify
+
+HEAD = "function f 0(i32) -> i32 {\n"
+PASSES = {"unreachable": unreachable, "block_params": block_params, "dce": dce, "branches": branches}
+
+CASES = {
+    "unreachable: blocks in a cycle of their own go": (
+        """\
+block0(v0: i32):
+    jump block3
+block1:
+    jump block2
+block2:
+    jump block1
+block3:
+    return v0
+""",
+        """\
+block0(v0: i32):
+    jump block3
+block3:
+    return v0
+""",
+    ),
+    "block_params: a parameter passed around a loop is its first value": (
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    jump block1(v1, v0)
+block1(v2: i32, v3: i32):
+    v4 = iadd.i32 v3, v2
+    brif v4, block1(v2, v4), block2(v3)
+block2(v5: i32):
+    return v5
+""",
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    jump block1(v0)
+block1(v3: i32):
+    v4 = iadd.i32 v3, v1
+    brif v4, block1(v4), block2
+block2:
+    return v3
+""",
+    ),
+    "block_params: two loops that pass a value to each other": (
+        """\
+block0(v0: i32):
+    jump block1(v0)
+block1(v1: i32):
+    jump block2(v1)
+block2(v2: i32):
+    brif v2, block2(v2), block3(v2)
+block3(v3: i32):
+    brif v3, block1(v3), block4(v3)
+block4(v4: i32):
+    return v4
+""",
+        """\
+block0(v0: i32):
+    jump block1
+block1:
+    jump block2
+block2:
+    brif v0, block2, block3
+block3:
+    brif v0, block1, block4
+block4:
+    return v0
+""",
+    ),
+    "block_params: different values stay": (
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    brif v0, block1(v0), block1(v1)
+block1(v2: i32):
+    return v2
+""",
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    brif v0, block1(v0), block1(v1)
+block1(v2: i32):
+    return v2
+""",
+    ),
+    "dce: effects stay, loads that may trap too; a counter that only counts goes": (
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    v2 = load.i32 v0+0
+    v3 = ctx_load.i32 64
+    v9 = sdiv.i32 v0, v0
+    jump block1(v0, v1)
+block1(v4: i32, v5: i32):
+    v6 = iadd.i32 v5, v1
+    v7 = isub.i32 v4, v1
+    brif v7, block1(v7, v6), block2
+block2:
+    return v0
+""",
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    v2 = load.i32 v0+0
+    v9 = sdiv.i32 v0, v0
+    jump block1(v0)
+block1(v4: i32):
+    v7 = isub.i32 v4, v1
+    brif v7, block1(v7), block2
+block2:
+    return v0
+""",
+    ),
+    "branches: empty blocks are passed by, only predecessors merged with": (
+        """\
+block0(v0: i32):
+    jump block5
+block5:
+    v1 = iconst.i32 1
+    brif v0, block1, block2
+block1:
+    jump block6
+block6:
+    jump block3(v1)
+block2:
+    trap unreachable
+block3(v2: i32):
+    jump block4
+block4:
+    return v2
+""",
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    brif v0, block3(v1), block2
+block2:
+    trap unreachable
+block3(v2: i32):
+    return v2
+""",
+    ),
+    "branches: equal targets make a jump": (
+        """\
+block0(v0: i32):
+    br_table v0, block1, block2, default block3
+block1:
+    jump block3
+block2:
+    jump block3
+block3:
+    return v0
+""",
+        """\
+block0(v0: i32):
+    return v0
+""",
+    ),
+    "branches: endless empty loops stay endless": (
+        """\
+block0(v0: i32):
+    brif v0, block1, block3
+block1:
+    jump block2
+block2:
+    jump block1
+block3:
+    jump block3
+""",
+        """\
+block0(v0: i32):
+    brif v0, block2, block3
+block2:
+    jump block2
+block3:
+    jump block3
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_pass(name: str) -> None:
+    before, after = CASES[name]
+    function = parse_function(HEAD + before + "}\n")
+    verify(function)
+    PASSES[name.split(":")[0]].run(function)
+    verify(function)
+    assert print_function(function) == HEAD + after + "}\n"
+
+
+def test_long_chains_of_empty_blocks_take_linear_work() -> None:
+    count = 4000
+    lines = ["block0(v0: i32):", "    jump block1"]
+    for number in range(1, count):
+        lines += [f"block{number}:", f"    jump block{number + 1}"]
+    lines += [f"block{count}:", "    return v0", "}"]
+    function = parse_function(HEAD + "\n".join(lines))
+    branches.run(function)
+    assert print_function(function) == HEAD + "block0(v0: i32):\n    return v0\n}\n"
