@@ -1,0 +1,8 @@
+"""WASI preview 1.
+
+abi            numbers and record layouts        context   WasiConfig, and the descriptor table of a program
+guest          the guest's memory                descriptors   streams, files, directories
+resolve        paths that cannot leave a directory
+process_calls, fd_calls, path_calls, poll_calls  the functions
+functions      the table of them: names, types, implementations
+"""

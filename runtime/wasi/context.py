@@ -1,0 +1,241 @@
+"""WASI state: the configuration that embedders fill in, and the context of a store that the functions work on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from enum import Enum
+from heapq import heappop, heappush
+from typing import final
+
+from brolga.ir.errors import WasmtimeError
+
+from ..config import write_only
+from .abi import BADF, NOTDIR, WasiError
+from .descriptors import Descriptor, Directory, File, InputStream, OutputStream, Sink
+
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+class DirPerms(Enum):
+    """What a guest may do with a preopened directory."""
+
+    READ_ONLY = 1
+    WRITE_ONLY = 2
+    READ_WRITE = 3
+
+
+class FilePerms(Enum):
+    """The most that a guest may do with the files of a preopened directory."""
+
+    READ_ONLY = 1
+    WRITE_ONLY = 2
+    READ_WRITE = 3
+
+
+class WasiConfig:
+    """What a WASI program sees: arguments, environment, standard streams, directories.
+
+    Nothing is given unless asked for: no arguments, no environment, an empty standard input, outputs that go nowhere.
+    A configuration is used up by `Store.set_wasi`.
+    """
+
+    def __init__(self) -> None:
+        self._argv: list[bytes] = []
+        self._env: list[tuple[bytes, bytes]] = []
+        self._stdin = InputStream()
+        self._outputs = {"stdout": OutputStream(), "stderr": OutputStream()}
+        self._preopens: list[Directory] = []
+        self._used = False
+
+    @write_only
+    def argv(self, argv: Iterable[str | bytes]) -> None:
+        """The program's arguments, its own name first."""
+        self._argv = [_encoded(arg) for arg in argv]
+
+    def inherit_argv(self) -> None:
+        """The arguments of this process."""
+        self._argv = [os.fsencode(arg) for arg in sys.argv]
+
+    @write_only
+    def env(self, pairs: Iterable[Iterable[str]]) -> None:
+        """The environment, as pairs of name and value."""
+        self._env = [(_encoded(name), _encoded(value)) for name, value in pairs]
+
+    def inherit_env(self) -> None:
+        """The environment of this process."""
+        self._env = list(os.environb.items())
+
+    @write_only
+    def stdin_file(self, path: Path) -> None:
+        """Standard input comes from this file."""
+        self._stdin = InputStream(_open_stream(path, os.O_RDONLY, "stdin"), owned=True)
+
+    @write_only
+    def stdin_bytes(self, data: bytes) -> None:
+        """Standard input is these bytes."""
+        self._stdin = InputStream(data=bytes(data))
+
+    def inherit_stdin(self) -> None:
+        """Standard input is this process's."""
+        self._stdin = InputStream(0)
+
+    @write_only
+    def stdout_file(self, path: Path) -> None:
+        """Standard output goes to this file, made or emptied first."""
+        self._set_file("stdout", path)
+
+    @write_only
+    def stdout_custom(self, callback: Sink) -> None:
+        """Standard output goes to this callable, piece by piece; it returns how many bytes it took, or None for all."""
+        self._outputs["stdout"] = OutputStream(sink=callback)
+
+    def inherit_stdout(self) -> None:
+        """Standard output is this process's."""
+        self._outputs["stdout"] = OutputStream(1)
+
+    @write_only
+    def stderr_file(self, path: Path) -> None:
+        """Standard error goes to this file, made or emptied first."""
+        self._set_file("stderr", path)
+
+    @write_only
+    def stderr_custom(self, callback: Sink) -> None:
+        """Standard error goes to this callable, as `stdout_custom`."""
+        self._outputs["stderr"] = OutputStream(sink=callback)
+
+    def inherit_stderr(self) -> None:
+        """Standard error is this process's."""
+        self._outputs["stderr"] = OutputStream(2)
+
+    def preopen_dir(
+        self,
+        path: Path,
+        guest_path: str,
+        dir_perms: bool | DirPerms = DirPerms.READ_WRITE,
+        file_perms: FilePerms = FilePerms.READ_WRITE,
+        fs_mutable: bool = True,
+    ) -> None:
+        """Give the program the directory `path` under the name `guest_path`.
+
+        The third argument may be a bool, as in wasmtime 50 (`fs_mutable`: directory and files may be changed), or a
+        DirPerms followed by a FilePerms, as before.
+        """
+        if isinstance(dir_perms, bool):
+            fs_mutable = dir_perms
+            dir_perms = DirPerms.READ_WRITE
+        mutable = fs_mutable and bool(dir_perms.value & DirPerms.WRITE_ONLY.value)
+        files_writable = fs_mutable and bool(file_perms.value & FilePerms.WRITE_ONLY.value)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            raise WasmtimeError(f"failed to add preopen dir: {error}") from error
+        self._preopens.append(
+            Directory(
+                fd,
+                guest_path.encode(),
+                readable=bool(dir_perms.value & DirPerms.READ_ONLY.value),
+                mutable=mutable,
+                files_readable=bool(file_perms.value & FilePerms.READ_ONLY.value),
+                files_writable=files_writable,
+            )
+        )
+
+    def close(self) -> None:
+        """Give up what has been opened; the configuration can no longer be used."""
+        self._used = True
+        self._preopens.clear()
+        self._stdin = InputStream()
+        self._outputs.clear()
+
+    def _set_file(self, name: str, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        self._outputs[name] = OutputStream(_open_stream(path, flags, name), owned=True)
+
+    def _context(self) -> WasiContext:
+        """The context for one store; it takes over what this configuration has opened."""
+        if self._used:
+            raise ValueError("already closed")
+        descriptors: list[Descriptor] = [self._stdin, self._outputs["stdout"], self._outputs["stderr"], *self._preopens]
+        context = WasiContext(self._argv, [name + b"=" + value for name, value in self._env], descriptors)
+        self.close()
+        return context
+
+
+def _encoded(text: str | bytes) -> bytes:
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    if b"\0" in data:
+        raise WasmtimeError("arguments and environment cannot contain a zero byte")
+    return data
+
+
+def _open_stream(path: Path, flags: int, name: str) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+    except (OSError, ValueError) as error:
+        raise WasmtimeError(f"failed to set {name} file: {error}") from error
+
+
+@final
+class WasiContext:
+    """Arguments, environment (`NAME=value`) and the table of descriptors of one program."""
+
+    __slots__ = ("_descriptors", "_free", "args", "environ")
+
+    def __init__(self, args: list[bytes], environ: list[bytes], descriptors: list[Descriptor]) -> None:
+        self.args = args
+        self.environ = environ
+        self._descriptors: list[Descriptor | None] = list(descriptors)
+        self._free: list[int] = []  # a heap: the lowest free number is given out first
+
+    def get(self, fd: int) -> Descriptor:
+        if fd < len(self._descriptors):
+            descriptor = self._descriptors[fd]
+            if descriptor is not None:
+                return descriptor
+        raise WasiError(BADF)
+
+    def file(self, fd: int) -> File:
+        descriptor = self.get(fd)
+        if not isinstance(descriptor, File):
+            raise WasiError(BADF)
+        return descriptor
+
+    def directory(self, fd: int) -> Directory:
+        """The directory to which a path is relative."""
+        descriptor = self.get(fd)
+        if isinstance(descriptor, Directory):
+            return descriptor
+        raise WasiError(NOTDIR if isinstance(descriptor, File) else BADF)
+
+    def add(self, descriptor: Descriptor) -> int:
+        if self._free:
+            fd = heappop(self._free)
+            self._descriptors[fd] = descriptor
+        else:
+            fd = len(self._descriptors)
+            self._descriptors.append(descriptor)
+        return fd
+
+    def remove(self, fd: int) -> Descriptor:
+        """Take a descriptor out of the table; it is not closed."""
+        descriptor = self.get(fd)
+        self._descriptors[fd] = None
+        heappush(self._free, fd)
+        return descriptor
+
+    def renumber(self, source: int, target: int) -> None:
+        """`target`, which must be open, is closed and stands for what `source` was; `source` is free."""
+        self.get(source)
+        replaced = self.get(target)
+        if source != target:
+            self._descriptors[target] = self.remove(source)
+            replaced.close()
+
+    def close(self) -> None:
+        for descriptor in self._descriptors:
+            if descriptor is not None:
+                descriptor.close()
+        self._descriptors.clear()
+        self._free.clear()

@@ -1,0 +1,351 @@
+"""The `fd_*` and `sock_*` functions. Each: (context, memory, arguments as unsigned ints).
+
+A failure is raised as WasiError or OSError; the guest gets its number. A value that the interface does not name
+(a flag, a whence) traps, as pointers outside of the memory do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import NoReturn
+
+from . import resolve
+from .abi import (
+    BADF,
+    DIRENT,
+    FDFLAGS_APPEND,
+    FDFLAGS_DSYNC,
+    FDFLAGS_NONBLOCK,
+    FDFLAGS_RSYNC,
+    FDFLAGS_SYNC,
+    FDSTAT,
+    FILESTAT,
+    FILETYPE_DIRECTORY,
+    FILETYPE_REGULAR_FILE,
+    FILETYPE_SYMBOLIC_LINK,
+    FSTFLAGS_ATIM,
+    FSTFLAGS_ATIM_NOW,
+    FSTFLAGS_MTIM,
+    FSTFLAGS_MTIM_NOW,
+    INVAL,
+    NAMETOOLONG,
+    NOTDIR,
+    NOTSOCK,
+    NOTSUP,
+    PERM,
+    PRESTAT,
+    RIGHT_FD_READ,
+    RIGHT_FD_READDIR,
+    RIGHT_FD_WRITE,
+    RIGHTS_ALL,
+    RIGHTS_NOT_DIRECTORY,
+    RIGHTS_PREOPEN,
+    RIGHTS_PREOPEN_INHERITING,
+    SPIPE,
+    WHENCE_END,
+    WasiError,
+    filetype_of_mode,
+)
+from .context import WasiContext
+from .descriptors import Directory, File, InputStream, OutputStream
+from .guest import GuestFault, GuestMemory
+
+_ADVICE = (
+    os.POSIX_FADV_NORMAL,
+    os.POSIX_FADV_SEQUENTIAL,
+    os.POSIX_FADV_RANDOM,
+    os.POSIX_FADV_WILLNEED,
+    os.POSIX_FADV_DONTNEED,
+    os.POSIX_FADV_NOREUSE,
+)
+_OFFSET_LIMIT = 1 << 63
+
+
+def check_flags(kind: str, value: int, known: int) -> None:
+    """Trap on bits that the interface does not define."""
+    if value & ~known:
+        raise GuestFault(f"Invalid flag value: {kind} {value:#x}")
+
+
+def fd_advise(wasi: WasiContext, memory: GuestMemory, fd: int, offset: int, size: int, advice: int) -> None:
+    if advice >= len(_ADVICE):
+        raise GuestFault(f"Invalid enum value: advice {advice}")
+    file = wasi.file(fd)
+    if offset >= _OFFSET_LIMIT or size >= _OFFSET_LIMIT:
+        raise WasiError(INVAL)
+    os.posix_fadvise(file.fd, offset, size, _ADVICE[advice])
+
+
+def fd_allocate(wasi: WasiContext, memory: GuestMemory, fd: int, offset: int, size: int) -> NoReturn:
+    wasi.file(fd)
+    raise WasiError(NOTSUP)
+
+
+def fd_close(wasi: WasiContext, memory: GuestMemory, fd: int) -> None:
+    wasi.remove(fd).close()
+
+
+def fd_datasync(wasi: WasiContext, memory: GuestMemory, fd: int) -> None:
+    file = wasi.file(fd)
+    if file.writable:
+        os.fdatasync(file.fd)
+
+
+def fd_sync(wasi: WasiContext, memory: GuestMemory, fd: int) -> None:
+    file = wasi.file(fd)
+    if file.writable:
+        os.fsync(file.fd)
+
+
+def fd_fdstat_get(wasi: WasiContext, memory: GuestMemory, fd: int, result: int) -> None:
+    descriptor = wasi.get(fd)
+    if isinstance(descriptor, InputStream):
+        memory.pack(FDSTAT, result, descriptor.filetype(), 0, RIGHT_FD_READ, RIGHT_FD_READ)
+    elif isinstance(descriptor, OutputStream):
+        memory.pack(FDSTAT, result, descriptor.filetype(), 0, RIGHT_FD_WRITE, RIGHT_FD_WRITE)
+    elif isinstance(descriptor, Directory):
+        if descriptor.guest_path is not None:
+            memory.pack(FDSTAT, result, FILETYPE_DIRECTORY, 0, RIGHTS_PREOPEN, RIGHTS_PREOPEN_INHERITING)
+        else:
+            rights = RIGHTS_ALL & ~RIGHTS_NOT_DIRECTORY & ~RIGHT_FD_WRITE
+            memory.pack(FDSTAT, result, FILETYPE_DIRECTORY, 0, rights, rights)
+    else:
+        rights = RIGHTS_ALL
+        if not descriptor.readable:
+            rights &= ~(RIGHT_FD_READ | RIGHT_FD_READDIR)
+        if not descriptor.writable:
+            rights &= ~RIGHT_FD_WRITE
+        flags = (FDFLAGS_APPEND if descriptor.append else 0) | (FDFLAGS_NONBLOCK if descriptor.nonblock else 0)
+        filetype = filetype_of_mode(os.fstat(descriptor.fd).st_mode)
+        memory.pack(FDSTAT, result, filetype, flags, rights, rights)
+
+
+def fd_fdstat_set_flags(wasi: WasiContext, memory: GuestMemory, fd: int, flags: int) -> None:
+    synchronous = FDFLAGS_DSYNC | FDFLAGS_RSYNC | FDFLAGS_SYNC
+    check_flags("fdflags", flags, FDFLAGS_APPEND | FDFLAGS_NONBLOCK | synchronous)
+    file = wasi.file(fd)
+    if flags & synchronous:
+        raise WasiError(INVAL)
+    host = fcntl.fcntl(file.fd, fcntl.F_GETFL) & ~(os.O_APPEND | os.O_NONBLOCK)
+    if flags & FDFLAGS_APPEND:
+        host |= os.O_APPEND
+    if flags & FDFLAGS_NONBLOCK:
+        host |= os.O_NONBLOCK
+    fcntl.fcntl(file.fd, fcntl.F_SETFL, host)
+    file.append = bool(flags & FDFLAGS_APPEND)
+    file.nonblock = bool(flags & FDFLAGS_NONBLOCK)
+
+
+def fd_fdstat_set_rights(wasi: WasiContext, memory: GuestMemory, fd: int, base: int, inheriting: int) -> NoReturn:
+    check_flags("rights", base | inheriting, RIGHTS_ALL)
+    raise WasiError(NOTSUP if isinstance(wasi.get(fd), (File, Directory)) else BADF)
+
+
+def pack_filestat(memory: GuestMemory, result: int, status: os.stat_result) -> None:
+    memory.pack(
+        FILESTAT,
+        result,
+        status.st_dev,
+        status.st_ino,
+        filetype_of_mode(status.st_mode),
+        status.st_nlink,
+        status.st_size,
+        status.st_atime_ns,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+def fd_filestat_get(wasi: WasiContext, memory: GuestMemory, fd: int, result: int) -> None:
+    descriptor = wasi.get(fd)
+    if isinstance(descriptor, (File, Directory)):
+        pack_filestat(memory, result, os.fstat(descriptor.fd))
+    else:
+        memory.pack(FILESTAT, result, 0, 0, descriptor.filetype(), 0, 0, 0, 0, 0)
+
+
+def fd_filestat_set_size(wasi: WasiContext, memory: GuestMemory, fd: int, size: int) -> None:
+    file = wasi.file(fd)
+    if size >= _OFFSET_LIMIT:
+        raise WasiError(INVAL)
+    os.ftruncate(file.fd, size)
+
+
+Times = tuple[tuple[int, int], tuple[int, int]]
+
+
+def times_from_flags(accessed: int, modified: int, flags: int) -> Times:
+    """Access and modification time for `utimensat`."""
+    check_flags("fstflags", flags, FSTFLAGS_ATIM | FSTFLAGS_ATIM_NOW | FSTFLAGS_MTIM | FSTFLAGS_MTIM_NOW)
+    return (
+        _time_from_flags(accessed, flags & FSTFLAGS_ATIM, flags & FSTFLAGS_ATIM_NOW),
+        _time_from_flags(modified, flags & FSTFLAGS_MTIM, flags & FSTFLAGS_MTIM_NOW),
+    )
+
+
+def _time_from_flags(value: int, is_set: int, is_now: int) -> tuple[int, int]:
+    if is_set and is_now:
+        raise WasiError(INVAL)
+    if is_set:
+        return divmod(value, 1_000_000_000)
+    return 0, resolve.UTIME_NOW if is_now else resolve.UTIME_OMIT
+
+
+def fd_filestat_set_times(
+    wasi: WasiContext, memory: GuestMemory, fd: int, accessed: int, modified: int, flags: int
+) -> None:
+    times = times_from_flags(accessed, modified, flags)
+    descriptor = wasi.get(fd)
+    if not isinstance(descriptor, (File, Directory)):
+        raise WasiError(BADF)
+    resolve.set_times(descriptor.fd, *times)
+
+
+def fd_read(wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: int, result: int) -> None:
+    descriptor = wasi.get(fd)
+    buffers = memory.buffers(iovs, count)
+    if isinstance(descriptor, File) and descriptor.readable:
+        size = os.readv(descriptor.fd, buffers[:1024]) if buffers else 0
+    elif isinstance(descriptor, InputStream):
+        size = descriptor.read_into(buffers[:1024])
+    else:
+        raise WasiError(BADF)
+    memory.set_u32(result, size)
+
+
+def fd_pread(wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: int, offset: int, result: int) -> None:
+    descriptor = wasi.get(fd)
+    buffers = memory.buffers(iovs, count)
+    if isinstance(descriptor, InputStream):
+        raise WasiError(SPIPE)
+    if not isinstance(descriptor, File) or not descriptor.readable:
+        raise WasiError(BADF)
+    if offset >= _OFFSET_LIMIT:
+        raise WasiError(INVAL)
+    memory.set_u32(result, os.preadv(descriptor.fd, buffers[:1024], offset) if buffers else 0)
+
+
+def fd_write(wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: int, result: int) -> None:
+    descriptor = wasi.get(fd)
+    buffers = memory.buffers(iovs, count)
+    if isinstance(descriptor, File) and descriptor.writable:
+        size = os.writev(descriptor.fd, buffers[:1024]) if buffers else 0
+    elif isinstance(descriptor, OutputStream):
+        size = descriptor.write_from(buffers[:1024])
+    else:
+        raise WasiError(BADF)
+    memory.set_u32(result, size)
+
+
+def fd_pwrite(wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: int, offset: int, result: int) -> None:
+    descriptor = wasi.get(fd)
+    buffers = memory.buffers(iovs, count)
+    if isinstance(descriptor, OutputStream):
+        raise WasiError(SPIPE)
+    if not isinstance(descriptor, File):
+        raise WasiError(BADF)
+    if offset >= _OFFSET_LIMIT:
+        raise WasiError(INVAL)
+    if not descriptor.writable:
+        raise WasiError(BADF)
+    memory.set_u32(result, os.pwritev(descriptor.fd, buffers[:1024], offset) if buffers else 0)
+
+
+def fd_seek(wasi: WasiContext, memory: GuestMemory, fd: int, delta: int, whence: int, result: int) -> None:
+    if whence > WHENCE_END:
+        raise GuestFault(f"Invalid enum value: whence {whence}")
+    memory.set_u64(result, os.lseek(_seekable(wasi, fd).fd, delta - (delta >> 63 << 64), whence))
+
+
+def fd_tell(wasi: WasiContext, memory: GuestMemory, fd: int, result: int) -> None:
+    memory.set_u64(result, os.lseek(_seekable(wasi, fd).fd, 0, os.SEEK_CUR))
+
+
+def _seekable(wasi: WasiContext, fd: int) -> File:
+    descriptor = wasi.get(fd)
+    if isinstance(descriptor, File):
+        return descriptor
+    raise WasiError(BADF if isinstance(descriptor, Directory) else SPIPE)
+
+
+def fd_prestat_get(wasi: WasiContext, memory: GuestMemory, fd: int, result: int) -> None:
+    descriptor = wasi.get(fd)
+    if not isinstance(descriptor, Directory) or descriptor.guest_path is None:
+        raise WasiError(BADF)
+    memory.pack(PRESTAT, result, 0, len(descriptor.guest_path))
+
+
+def fd_prestat_dir_name(wasi: WasiContext, memory: GuestMemory, fd: int, buffer: int, size: int) -> None:
+    descriptor = wasi.get(fd)
+    if not isinstance(descriptor, Directory) or descriptor.guest_path is None:
+        raise WasiError(NOTDIR)
+    if len(descriptor.guest_path) > size:
+        raise WasiError(NAMETOOLONG)
+    memory.write(buffer, descriptor.guest_path)
+
+
+def fd_readdir(
+    wasi: WasiContext, memory: GuestMemory, fd: int, buffer: int, size: int, cookie: int, result: int
+) -> None:
+    """Entries from number `cookie` on, the last one cut where the buffer ends. Cookie 0 reads the directory anew."""
+    directory = wasi.get(fd)
+    if not isinstance(directory, Directory):
+        raise WasiError(BADF)
+    if not directory.readable:
+        raise WasiError(PERM)
+    if cookie == 0 or not directory.listing:
+        directory.listing = _listing(directory.fd)
+    entries = bytearray()
+    for number, (name, inode, filetype) in enumerate(directory.listing[cookie:], cookie + 1):
+        entries += DIRENT.pack(number, inode, len(name), filetype) + name
+        if len(entries) >= size:
+            break
+    memory.write(buffer, bytes(entries[:size]))
+    memory.set_u32(result, min(len(entries), size))
+
+
+def _listing(fd: int) -> list[tuple[bytes, int, int]]:
+    own = os.fstat(fd).st_ino
+    listing = [(b".", own, FILETYPE_DIRECTORY), (b"..", own, FILETYPE_DIRECTORY)]
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                filetype = FILETYPE_SYMBOLIC_LINK
+            elif entry.is_dir(follow_symlinks=False):
+                filetype = FILETYPE_DIRECTORY
+            elif entry.is_file(follow_symlinks=False):
+                filetype = FILETYPE_REGULAR_FILE
+            else:
+                filetype = filetype_of_mode(entry.stat(follow_symlinks=False).st_mode)
+            listing.append((os.fsencode(entry.name), entry.inode(), filetype))
+    return listing
+
+
+def fd_renumber(wasi: WasiContext, memory: GuestMemory, source: int, target: int) -> None:
+    wasi.renumber(source, target)
+
+
+def sock_accept(wasi: WasiContext, memory: GuestMemory, fd: int, flags: int, result: int) -> NoReturn:
+    _not_a_socket(wasi, fd)
+
+
+def sock_recv(
+    wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: int, flags: int, size: int, out_flags: int
+) -> NoReturn:
+    _not_a_socket(wasi, fd)
+
+
+def sock_send(
+    wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: int, flags: int, size: int
+) -> NoReturn:
+    _not_a_socket(wasi, fd)
+
+
+def sock_shutdown(wasi: WasiContext, memory: GuestMemory, fd: int, how: int) -> NoReturn:
+    _not_a_socket(wasi, fd)
+
+
+def _not_a_socket(wasi: WasiContext, fd: int) -> NoReturn:
+    wasi.get(fd)
+    raise WasiError(NOTSOCK)
