@@ -12,12 +12,15 @@
     │   ├── RegAllocError      the allocator failed, or the checker refuted its result
     │   ├── LinkError          imports do not match (spec word: unlinkable)
     │   └── ExitTrap           raised by runtime, defined there
+    ├── InterpreterTrap        raised by the IR interpreter and by integer and float arithmetic that traps
     └── Trap                   raised by runtime, defined there
 
 Messages of the first three leaves use the words of the WebAssembly test suite.
 """
 
 from __future__ import annotations
+
+from .trap_codes import TRAP_MESSAGES
 
 
 class BrolgaError(Exception):
@@ -83,3 +86,11 @@ class RegAllocError(WasmtimeError):
 
 class LinkError(WasmtimeError):
     """Imports do not fit what was given for them (unlinkable)."""
+
+
+class InterpreterTrap(BrolgaError):
+    """Execution of IR in the interpreter trapped: `code` is one of `trap_codes`."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(TRAP_MESSAGES[code])

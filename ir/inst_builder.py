@@ -48,9 +48,9 @@ ConvertRule = Callable[["InstBuilder", int, int, int, int], int]  # op, type, fr
 CompareRule = Callable[["InstBuilder", int, int, int, int], int]  # cc, operand type, x, y
 SelectRule = Callable[["InstBuilder", int, int, int, int], int]  # type, c, x, y
 # Folding functions take bits and return bits, or NO_FOLD.
-UnaryFold = Callable[[int, int], int]  # type, x
-BinaryFold = Callable[[int, int, int], int]  # type, x, y
-ConvertFold = Callable[[int, int, int], int]  # type, from_type, x
+UnaryFold = Callable[[int, int, int], int]  # op, type, x
+BinaryFold = Callable[[int, int, int, int], int]  # op, type, x, y
+ConvertFold = Callable[[int, int, int, int], int]  # op, type, from_type, x
 NO_FOLD: Final = -1
 
 
@@ -190,7 +190,7 @@ class InstBuilder:
         if inst.op == ICONST or inst.op == FCONST:
             fold = self.rules.fold_unary[op]
             if fold is not None:
-                bits = fold(type, inst.imm)
+                bits = fold(op, type, inst.imm)
                 if bits != NO_FOLD:
                     return self.share((inst.op, type, bits), inst.op, type, [], bits, 0)
         else:
@@ -211,7 +211,7 @@ class InstBuilder:
             if left.op == right_op:
                 fold = self._fold_binary[op]
                 if fold is not None:
-                    bits = fold(type, left.imm, right.imm)
+                    bits = fold(op, type, left.imm, right.imm)
                     if bits != NO_FOLD:
                         return self.share((right_op, type, bits), right_op, type, [], bits, 0)
             constant_rule = self._constant_rules[op]
@@ -234,7 +234,7 @@ class InstBuilder:
         return self.share((op, x, y), op, type, [x, y], 0, 0)
 
     def icmp(self, cc: int, operand_type: int, x: int, y: int) -> int:
-        if self.defs[x].op == ICONST and self.defs[y].op != ICONST:
+        if self.defs[y].op != ICONST and (x > y or self.defs[x].op == ICONST):
             x, y = y, x
             cc = ICC_SWAPPED[cc]
         rule = self.rules.icmp
@@ -261,7 +261,7 @@ class InstBuilder:
         if inst.op == ICONST or inst.op == FCONST:
             fold = self.rules.fold_convert[op]
             if fold is not None:
-                bits = fold(type, from_type, inst.imm)
+                bits = fold(op, type, from_type, inst.imm)
                 if bits != NO_FOLD:
                     if type == I32 or type == I64:
                         return self.iconst(type, bits)
