@@ -10,7 +10,85 @@ from typing import Final
 from brolga.ir.errors import WasmtimeError
 
 # Error numbers by position.
-ERRNO_NAMES: Final[list[str]] = ["success", "2big", "acces", "addrinuse", "addrnotavail", "afnosupport", "again", "already", "badf", "badmsg", "busy", "canceled", "child", "connaborted", "connrefused", "connreset", "deadlk", "destaddrreq", "dom", "dquot", "exist", "fault", "fbig", "hostunreach", "idrm", "ilseq", "inprogress", "intr", "inval", "io", "isconn", "isdir", "loop", "mfile", "mlink", "msgsize", "multihop", "nametoolong", "netdown", "netreset", "netunreach", "nfile", "nobufs", "nodev", "noent", "noexec", "nolck", "nolink", "nomem", "nomsg", "noprotoopt", "nospc", "nosys", "notconn", "notdir", "notempty", "notrecoverable", "notsock", "notsup", "notty", "nxio", "overflow", "ownerdead", "perm", "pipe", "proto", "protonosupport", "prototype", "range", "rofs", "spipe", "srch", "stale", "timedout", "txtbsy", "xdev", "notcapable"]
+ERRNO_NAMES: Final[list[str]] = [
+    "success",
+    "2big",
+    "acces",
+    "addrinuse",
+    "addrnotavail",
+    "afnosupport",
+    "again",
+    "already",
+    "badf",
+    "badmsg",
+    "busy",
+    "canceled",
+    "child",
+    "connaborted",
+    "connrefused",
+    "connreset",
+    "deadlk",
+    "destaddrreq",
+    "dom",
+    "dquot",
+    "exist",
+    "fault",
+    "fbig",
+    "hostunreach",
+    "idrm",
+    "ilseq",
+    "inprogress",
+    "intr",
+    "inval",
+    "io",
+    "isconn",
+    "isdir",
+    "loop",
+    "mfile",
+    "mlink",
+    "msgsize",
+    "multihop",
+    "nametoolong",
+    "netdown",
+    "netreset",
+    "netunreach",
+    "nfile",
+    "nobufs",
+    "nodev",
+    "noent",
+    "noexec",
+    "nolck",
+    "nolink",
+    "nomem",
+    "nomsg",
+    "noprotoopt",
+    "nospc",
+    "nosys",
+    "notconn",
+    "notdir",
+    "notempty",
+    "notrecoverable",
+    "notsock",
+    "notsup",
+    "notty",
+    "nxio",
+    "overflow",
+    "ownerdead",
+    "perm",
+    "pipe",
+    "proto",
+    "protonosupport",
+    "prototype",
+    "range",
+    "rofs",
+    "spipe",
+    "srch",
+    "stale",
+    "timedout",
+    "txtbsy",
+    "xdev",
+    "notcapable",
+]
 ERRNO: Final[dict[str, int]] = {name: number for number, name in enumerate(ERRNO_NAMES)}
 
 SUCCESS: Final = 0
@@ -90,6 +168,7 @@ FSTFLAGS_ATIM: Final = 1
 FSTFLAGS_ATIM_NOW: Final = 2
 FSTFLAGS_MTIM: Final = 4
 FSTFLAGS_MTIM_NOW: Final = 8
+FSTFLAGS_ALL: Final = 15
 
 WHENCE_SET: Final = 0
 WHENCE_CUR: Final = 1
@@ -107,7 +186,38 @@ SUBCLOCK_ABSTIME: Final = 1
 EVENT_HANGUP: Final = 1
 
 # Rights by bit number.
-_RIGHT_NAMES: Final[list[str]] = ["fd_datasync", "fd_read", "fd_seek", "fd_fdstat_set_flags", "fd_sync", "fd_tell", "fd_write", "fd_advise", "fd_allocate", "path_create_directory", "path_create_file", "path_link_source", "path_link_target", "path_open", "fd_readdir", "path_readlink", "path_rename_source", "path_rename_target", "path_filestat_get", "path_filestat_set_size", "path_filestat_set_times", "fd_filestat_get", "fd_filestat_set_size", "fd_filestat_set_times", "path_symlink", "path_remove_directory", "path_unlink_file", "poll_fd_readwrite", "sock_shutdown", "sock_accept"]
+_RIGHT_NAMES: Final[list[str]] = [
+    "fd_datasync",
+    "fd_read",
+    "fd_seek",
+    "fd_fdstat_set_flags",
+    "fd_sync",
+    "fd_tell",
+    "fd_write",
+    "fd_advise",
+    "fd_allocate",
+    "path_create_directory",
+    "path_create_file",
+    "path_link_source",
+    "path_link_target",
+    "path_open",
+    "fd_readdir",
+    "path_readlink",
+    "path_rename_source",
+    "path_rename_target",
+    "path_filestat_get",
+    "path_filestat_set_size",
+    "path_filestat_set_times",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "path_symlink",
+    "path_remove_directory",
+    "path_unlink_file",
+    "poll_fd_readwrite",
+    "sock_shutdown",
+    "sock_accept",
+]
 
 
 def rights(names: str) -> int:

@@ -187,7 +187,7 @@ class WasiContext:
         self.args = args
         self.environ = environ
         self._descriptors: list[Descriptor | None] = list(descriptors)
-        self._free: list[int] = []  # a heap: the lowest free number is given out first
+        self._free: list[int] = []  # a heap of negated numbers: the highest is given out first
 
     def get(self, fd: int) -> Descriptor:
         if fd < len(self._descriptors):
@@ -211,7 +211,7 @@ class WasiContext:
 
     def add(self, descriptor: Descriptor) -> int:
         if self._free:
-            fd = heappop(self._free)
+            fd = -heappop(self._free)
             self._descriptors[fd] = descriptor
         else:
             fd = len(self._descriptors)
@@ -222,7 +222,7 @@ class WasiContext:
         """Take a descriptor out of the table; it is not closed."""
         descriptor = self.get(fd)
         self._descriptors[fd] = None
-        heappush(self._free, fd)
+        heappush(self._free, -fd)
         return descriptor
 
     def renumber(self, source: int, target: int) -> None:

@@ -16,6 +16,7 @@ from .abi import (
     FDFLAGS_NONBLOCK,
     FDFLAGS_RSYNC,
     FDFLAGS_SYNC,
+    FSTFLAGS_ALL,
     INVAL,
     LOOKUP_SYMLINK_FOLLOW,
     NOTSUP,
@@ -62,7 +63,7 @@ def path_open(
     if fdflags & _SYNCHRONOUS:
         raise WasiError(NOTSUP)
     writable = bool(rights & RIGHT_FD_WRITE) or bool(oflags & (OFLAGS_CREAT | OFLAGS_TRUNC))
-    readable = bool(rights & RIGHT_FD_READ) or not writable
+    readable = bool(rights & RIGHT_FD_READ) or not rights & RIGHT_FD_WRITE
     if oflags & OFLAGS_CREAT and not directory.mutable:
         raise WasiError(PERM)
     if writable and not directory.files_writable:
@@ -130,7 +131,6 @@ def path_unlink_file(wasi: WasiContext, memory: GuestMemory, fd: int, path: int,
 @contextmanager
 def _located(directory: Directory, lookup: int, path: bytes) -> Iterator[int]:
     """An O_PATH descriptor of what `path` names."""
-    check_flags("lookupflags", lookup, LOOKUP_SYMLINK_FOLLOW)
     follow = 0 if lookup & LOOKUP_SYMLINK_FOLLOW else os.O_NOFOLLOW
     found = open_beneath(directory.fd, path, os.O_PATH | follow)
     try:
@@ -142,6 +142,7 @@ def _located(directory: Directory, lookup: int, path: bytes) -> Iterator[int]:
 def path_filestat_get(
     wasi: WasiContext, memory: GuestMemory, fd: int, lookup: int, path: int, size: int, result: int
 ) -> None:
+    check_flags("lookupflags", lookup, LOOKUP_SYMLINK_FOLLOW)
     with _located(wasi.directory(fd), lookup, memory.path(path, size)) as found:
         pack_filestat(memory, result, os.fstat(found))
 
@@ -157,8 +158,11 @@ def path_filestat_set_times(
     modified: int,
     flags: int,
 ) -> None:
+    check_flags("lookupflags", lookup, LOOKUP_SYMLINK_FOLLOW)
+    check_flags("fstflags", flags, FSTFLAGS_ALL)
     times = times_from_flags(accessed, modified, flags)
-    with _located(_mutable(wasi, fd), lookup, memory.path(path, size)) as found:
+    directory, name = _mutable(wasi, fd), memory.path(path, size)
+    with _located(directory, lookup, name) as found:
         set_times(found, *times)
 
 

@@ -34,7 +34,6 @@ def poll_oneoff(
     """Each subscription that has come true by then gives an event, in order of subscription."""
     if count == 0:
         raise WasiError(INVAL)
-    memory.slice(events, count * EVENT.size)
     deadlines: dict[int, int] = {}  # by number of the subscription; on the monotonic clock
     waits: dict[int, int] = {}  # host descriptor to wait for
     ready: set[int] = set()
@@ -53,6 +52,7 @@ def poll_oneoff(
                 waits[number] = host
         else:
             raise WasiError(INVAL)
+    memory.slice(events, count * EVENT.size)
     hung_up = _wait(kinds, deadlines, waits, ready)
     written = 0
     for number, (userdata, kind) in enumerate(kinds):

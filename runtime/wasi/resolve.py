@@ -90,7 +90,7 @@ def open_beneath(root: int, path: bytes, flags: int, mode: int = 0) -> int:
     try:
         if as_directory:
             if flags & os.O_CREAT:
-                raise _failed(errno.EISDIR)
+                raise _failed(errno.EEXIST if flags & os.O_EXCL and name == b"." else errno.EISDIR)
             flags |= os.O_DIRECTORY
         return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=parent)
     finally:
@@ -141,7 +141,9 @@ def _walk(root: int, path: bytes, follow: bool) -> tuple[int, bytes]:
                     continue
                 if not todo:
                     return opened.pop(), name
-                opened.append(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened[-1]))
+                opened.append(
+                    os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened[-1])
+                )
             if not todo:
                 return opened.pop(), b"."
     finally:

@@ -11,8 +11,12 @@ from .guests import Guest
 Seen = Iterator[object]
 READ, WRITE, READDIR = 2, 64, 1 << 14
 NAMES: list[str | bytes] = [
-    *("f lf ls abs esc esc/x loop dang dang/x .. . ./ / /f sub sub/ sub/.. sub/../.. sub/../f sub/up sub/up/x ls/a".split()),
-    *("ls/../f ls/.. ./f f/ f/x f/. lf/ nope nope/x nope/.. sub/inner/../../f sub//a .//f ... sub/inner/../../..".split()),
+    *(
+        "f lf ls abs esc esc/x loop dang dang/x .. . ./ / /f sub sub/ sub/.. sub/../.. sub/../f sub/up sub/up/x ls/a".split()
+    ),
+    *(
+        "ls/../f ls/.. ./f f/ f/x f/. lf/ nope nope/x nope/.. sub/inner/../../f sub//a .//f ... sub/inner/../../..".split()
+    ),
     *["", b"\xff", b"a\0b", "x" * 300, "x/" * 3000, "y" * 255],
 ]
 
@@ -85,7 +89,7 @@ def names_create(guest: Guest) -> Seen:
 def names_directories(guest: Guest) -> Seen:
     for name in NAMES:
         yield name, guest.call("path_create_directory", 3, *guest.path(name))
-        if name != "sub/..":  # which wasmtime calls invalid, where the kernel says not empty
+        if name not in ("sub/", "ls/"):  # wasmtime calls a slash at the end invalid
             yield name, guest.call("path_remove_directory", 3, *guest.path(name))
 
 
@@ -107,7 +111,14 @@ def links(guest: Guest) -> Seen:
     ]:  # fmt: skip
         for lookup in (0, 1, 2):
             result = guest.call("path_link", 3, lookup, *guest.path(old), 3, *guest.path(new, 9000))
-            yield old, new, lookup, result, guest.call("path_filestat_get", 3, 0, *guest.path(new), 0), guest.read(16, 1)
+            yield (
+                old,
+                new,
+                lookup,
+                result,
+                guest.call("path_filestat_get", 3, 0, *guest.path(new), 0),
+                guest.read(16, 1),
+            )
 
 
 def symlinks(guest: Guest) -> Seen:
@@ -152,7 +163,11 @@ def descriptor_numbers(guest: Guest) -> Seen:
         yield guest.call("fd_close", fd)
     yield [guest.open(3, "f")[1] for _ in range(5)]
     yield guest.call("fd_renumber", fds[0], fds[0]), guest.call("fd_renumber", fds[0], 99)
-    yield guest.call("fd_renumber", 99, fds[0]), guest.call("fd_renumber", fds[0], fds[1]), guest.call("fd_tell", fds[0], 8)
+    yield (
+        guest.call("fd_renumber", 99, fds[0]),
+        guest.call("fd_renumber", fds[0], fds[1]),
+        guest.call("fd_tell", fds[0], 8),
+    )
     yield guest.call("fd_renumber", fds[1], 1), guest.call("fd_tell", 1, 8), guest.call("fd_renumber", 2, 1)
     yield [guest.open(3, "f")[1] for _ in range(4)]
     yield guest.call("fd_close", 3), guest.open(3, "f")[0], guest.call("fd_close", 0), guest.call("fd_close", 0)
@@ -162,7 +177,13 @@ def seeks(guest: Guest) -> Seen:
     fd = guest.open(3, "f")[1]
     for whence in (0, 1, 2, 3, 5, -1):
         for delta in (5, -3, -100, 0, 1 << 40, -(1 << 63)):
-            yield whence, delta, guest.call("fd_seek", fd, delta, whence, 8), guest.call("fd_tell", fd, 16), guest.u64(16)
+            yield (
+                whence,
+                delta,
+                guest.call("fd_seek", fd, delta, whence, 8),
+                guest.call("fd_tell", fd, 16),
+                guest.u64(16),
+            )
     yield guest.call("fd_tell", fd, 9), guest.call("fd_tell", fd, 4 * 65536), guest.call("fd_tell", fd, -8)
 
 
@@ -175,10 +196,18 @@ def reads_and_writes(guest: Guest) -> Seen:
     yield guest.call("fd_pwrite", fd, *guest.iovs((1000, 3)), -1, 8)
     yield guest.call("fd_read", fd, *guest.iovs((2000, 100)), 8), guest.u32(8), guest.read(2000, 12)
     yield guest.call("fd_read", fd, *guest.iovs((2000, 100)), 8), guest.u32(8)
-    yield guest.call("fd_write", fd, *guest.iovs((2000, 4)), 8), guest.u32(8), guest.call("fd_tell", fd, 8), guest.u64(8)
+    yield (
+        guest.call("fd_write", fd, *guest.iovs((2000, 4)), 8),
+        guest.u32(8),
+        guest.call("fd_tell", fd, 8),
+        guest.u64(8),
+    )
     yield guest.call("fd_read", fd, *guest.iovs((4 * 65536 - 2, 4)), 8)
-    yield guest.call("fd_read", fd, 4 * 65536 - 4, 3, 8), guest.call("fd_read", fd, 17, 1, 8), guest.call("fd_read", fd, 0, -1, 8)
-    yield guest.call("fd_read", fd, *guest.iovs((100, 1)), 9), guest.call("fd_write", fd, *guest.iovs((100, 1)), 4 * 65536)
+    yield guest.call("fd_read", fd, 4 * 65536 - 4, 3, 8), guest.call("fd_read", fd, 17, 1, 8)
+    yield (
+        guest.call("fd_read", fd, *guest.iovs((100, 1)), 9),
+        guest.call("fd_write", fd, *guest.iovs((100, 1)), 4 * 65536),
+    )
     append = guest.open(3, "f", fdflags=1)[1]
     yield guest.call("fd_write", append, *guest.iovs((2000, 4)), 8), guest.u32(8)
     yield guest.call("fd_fdstat_set_flags", append, 0), guest.call("fd_seek", append, 0, 0, 8)
@@ -187,7 +216,11 @@ def reads_and_writes(guest: Guest) -> Seen:
 
 
 def sizes_times_flags(guest: Guest) -> Seen:
-    fd, read_only, directory = guest.open(3, "f")[1], guest.open(3, "f", rights=READ)[1], guest.open(3, "sub", rights=READDIR)[1]
+    fd, read_only, directory = (
+        guest.open(3, "f")[1],
+        guest.open(3, "f", rights=READ)[1],
+        guest.open(3, "sub", rights=READDIR)[1],
+    )
     for size in (0, 20, 1 << 62, (1 << 63) - 1, -1):
         yield size, [guest.call("fd_filestat_set_size", x, size) for x in (fd, read_only, directory, 1)]
     for flags in range(17):
@@ -203,7 +236,11 @@ def sizes_times_flags(guest: Guest) -> Seen:
 def preopens(guest: Guest) -> Seen:
     yield guest.call("fd_prestat_get", 3, 64), guest.u32(68), guest.read(64, 1)
     yield [guest.call("fd_prestat_dir_name", 3, 8, size) for size in (0, 1, 4, 5, 100)], guest.read(8, 5)
-    yield guest.call("fd_prestat_get", 4, 64), guest.call("fd_prestat_get", 3, 62), guest.call("fd_prestat_dir_name", 3, -1, 10)
+    yield (
+        guest.call("fd_prestat_get", 4, 64),
+        guest.call("fd_prestat_get", 3, 62),
+        guest.call("fd_prestat_dir_name", 3, -1, 10),
+    )
 
 
 def directories(guest: Guest) -> Seen:
@@ -220,8 +257,18 @@ def directories(guest: Guest) -> Seen:
             cookie = following
             entries.append((guest.read(2024, size)[:5], size, filetype))
         yield entries[:2], sorted(entries[2:])
-        yield guest.call("fd_readdir", fd, 2000, 5000, 0, 8), guest.u32(8), guest.call("fd_readdir", fd, 2000, 5000, 2, 8), guest.u32(8)
-        yield guest.call("fd_readdir", fd, 2000, 30, 0, 8), guest.u32(8), guest.call("fd_readdir", fd, 2000, 0, 0, 8), guest.u32(8)
+        yield (
+            guest.call("fd_readdir", fd, 2000, 5000, 0, 8),
+            guest.u32(8),
+            guest.call("fd_readdir", fd, 2000, 5000, 2, 8),
+            guest.u32(8),
+        )
+        yield (
+            guest.call("fd_readdir", fd, 2000, 30, 0, 8),
+            guest.u32(8),
+            guest.call("fd_readdir", fd, 2000, 0, 0, 8),
+            guest.u32(8),
+        )
         for cookie in (100, -1):
             yield guest.call("fd_readdir", fd, 2000, 400, cookie, 8), guest.u32(8)
         yield guest.call("fd_readdir", fd, 4 * 65536 - 10, 400, 0, 8)
@@ -231,10 +278,23 @@ def process(guest: Guest) -> Seen:
     for clock in range(5):
         yield clock, guest.call("clock_res_get", clock, 8), guest.u64(8) if clock < 2 else None
         yield clock, guest.call("clock_time_get", clock, 0, 8), guest.u64(8) > 0
-    yield guest.call("random_get", 8, 8), guest.call("random_get", 4 * 65536 - 1, 2), guest.call("random_get", 4 * 65536, 0)
+    yield (
+        guest.call("random_get", 8, 8),
+        guest.call("random_get", 4 * 65536 - 1, 2),
+        guest.call("random_get", 4 * 65536, 0),
+    )
     for kind in ("args", "environ"):
-        yield guest.call(f"{kind}_sizes_get", 0, 4), guest.read(0, 8), guest.call(f"{kind}_get", 0, 100), guest.read(0, 12)
-        yield guest.read(100, guest.u32(4)), guest.call(f"{kind}_sizes_get", 1, 4), guest.call(f"{kind}_get", 0, 4 * 65536 - 1)
+        yield (
+            guest.call(f"{kind}_sizes_get", 0, 4),
+            guest.read(0, 8),
+            guest.call(f"{kind}_get", 0, 100),
+            guest.read(0, 12),
+        )
+        yield (
+            guest.read(100, guest.u32(4)),
+            guest.call(f"{kind}_sizes_get", 1, 4),
+            guest.call(f"{kind}_get", 0, 4 * 65536 - 1),
+        )
     yield guest.call("sched_yield"), guest.call("proc_raise", 1)
     yield [guest.call("proc_exit", status) for status in (0, 3, 125, 126, 255, -1)]
 
@@ -254,7 +314,11 @@ def polls(guest: Guest) -> Seen:
 
     fd, directory = guest.open(3, "f")[1], guest.open(3, "sub", rights=READDIR)[1]
     yield poll(), poll(clock(1, 0, 5_000_000)), poll(clock(1, 1, 900_000_000), clock(2, 1, 20_000), clock(3, 1, 20_000))
-    yield [poll(clock(1, id, 5)) for id in (0, 1, 2, 3, 9)], [poll(clock(1, id, 5, 1)) for id in (0, 1)], poll(clock(1, 1, 5, 7))
+    yield (
+        [poll(clock(1, id, 5)) for id in (0, 1, 2, 3, 9)],
+        [poll(clock(1, id, 5, 1)) for id in (0, 1)],
+        poll(clock(1, 1, 5, 7)),
+    )
     for number in (fd, directory, 3, 99, 1, 2, -1):
         yield number, poll(descriptor(7, 1, number)), poll(descriptor(8, 2, number))
     yield poll(clock(1, 1, 10**9), descriptor(8, 2, fd)), poll(struct.pack("<QB39x", 1, 9))
