@@ -1,0 +1,131 @@
+"""The compiler's driver: one function from wasm bytes, or from IR, to machine code.
+
+    wasm body ─▶ translate ─▶ PASSES ─▶ lower ─▶ allocate ─▶ emit ─▶ CompiledFunction
+                 SSA IR                 VCode    locations    bytes, relocations,
+                                        on vregs and moves    trap, source, frame tables
+
+This is the only place that times, verifies and dumps stages (knobs: debug.py). A failure of any stage on a valid function
+is a bug of ours: it is raised as CompileError, which names stage and function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+from brolga.ir.errors import CompileError, LimitError
+from brolga.ir.function import Function
+from brolga.ir.passes import block_params, branches, dce, unreachable
+from brolga.ir.verifier import verify
+from brolga.regalloc.allocate import allocate
+from brolga.regalloc.checker import check
+
+from . import debug
+from .code import CompiledFunction
+from .debug import KNOBS, TIMES, Knobs, PhaseTimes
+from .settings import Settings
+from .vmctx import ContextLayout
+from .wasm.translate import translate
+from .wasm.types import Module
+from .x64.emit import emit
+from .x64.lower import lower
+from .x64.printer import print_allocated, print_vcode
+from .x64.regs import machine_env
+
+
+@final
+class Pass:
+    """A transformation of IR in place, run at optimisation level `level` and above."""
+
+    __slots__ = ("name", "run", "level")
+
+    def __init__(self, name: str, run: Callable[[Function], None], level: int) -> None:
+        self.name = name
+        self.run = run
+        self.level = level
+
+
+PASSES: Final = (
+    Pass("unreachable", unreachable.run, level=0),
+    Pass("block_params", block_params.run, level=0),
+    Pass("dce", dce.run, level=1),
+    Pass("branches", branches.run, level=0),
+)
+
+
+def compile_function(
+    module: Module,
+    layout: ContextLayout,
+    index: int,
+    settings: Settings,
+    knobs: Knobs = KNOBS,
+    times: PhaseTimes = TIMES,
+) -> CompiledFunction:
+    """Machine code of defined function `index` (index space) of a valid module.
+
+    Raises LimitError where a documented limit is exceeded, CompileError on a bug, MemoryError.
+    """
+    times.start()
+    try:
+        function = translate(module, index, layout, settings)
+    except (LimitError, MemoryError):
+        raise
+    except Exception as error:
+        raise CompileError(f"translate on {module.func_name(index)}: {error!r}") from error
+    times.end(debug.TRANSLATE)
+    return compile_ir(function, settings, knobs, times)
+
+
+def compile_ir(
+    function: Function, settings: Settings, knobs: Knobs = KNOBS, times: PhaseTimes = TIMES
+) -> CompiledFunction:
+    """Machine code of a function in IR, which the passes change in place."""
+    stage = "ir"
+    try:
+        if knobs.verify:
+            verify(function)
+        if knobs.dumps(stage, function):
+            debug.dump(knobs, stage, function, debug.describe_ir(function))
+
+        times.start()
+        level = settings.opt_level if knobs.opt_level < 0 else knobs.opt_level
+        for entry in PASSES:
+            if entry.level > level:
+                continue
+            stage = entry.name
+            entry.run(function)
+            if knobs.verify:
+                verify(function)
+            if knobs.dumps(stage, function):
+                debug.dump(knobs, stage, function, debug.describe_ir(function))
+        times.end(debug.PASSES)
+
+        stage = "lower"
+        vcode = lower(function, settings)
+        times.end(debug.LOWER)
+        if knobs.dumps("vcode", function):
+            debug.dump(knobs, "vcode", function, print_vcode(vcode))
+
+        stage = "allocate"
+        env = machine_env(settings)
+        times.start()
+        allocation = allocate(vcode.code, env)
+        times.end(debug.ALLOCATE)
+        if knobs.verify:
+            check(vcode.code, env, allocation)
+        if knobs.dumps("regalloc", function):
+            debug.dump(knobs, "regalloc", function, print_allocated(vcode, allocation))
+
+        stage = "emit"
+        times.start()
+        code = emit(vcode, allocation, settings)
+        times.end(debug.EMIT)
+        if knobs.dumps("asm", function):
+            debug.dump(knobs, "asm", function, debug.disassemble(code))
+    except (LimitError, MemoryError):
+        raise
+    except Exception as error:
+        raise CompileError(f"{stage} on {function.name}: {error!r}") from error
+    times.functions += 1
+    times.code_bytes += len(code.code)
+    return code
