@@ -27,10 +27,10 @@ from .settings import Settings
 from .vmctx import ContextLayout
 from .wasm.translate import translate
 from .wasm.types import Module
+from .x64.abi import machine_env
 from .x64.emit import emit
 from .x64.lower import lower
 from .x64.printer import print_allocated, print_vcode
-from .x64.regs import machine_env
 
 
 @final
