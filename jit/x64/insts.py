@@ -78,6 +78,7 @@ CC_LE: Final = 14
 CC_G: Final = 15
 CC_E_AND_NP: Final = 16  # ucomis: ordered and equal. BRANCH, TRAP_IF, XMM_CMOV take it
 CC_NE_OR_P: Final = 17  # ucomis: unordered or not equal. BRANCH, TRAP_IF, XMM_CMOV, CMOV32, CMOV64 take it
+CC_COUNT: Final = 18
 CC_NAMES: Final[list[str]] = [
     "o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g", "e&np", "ne|p",
 ]  # fmt: skip
@@ -99,7 +100,9 @@ KIND_IMM: Final = 5
 KIND_CC: Final = 6
 KIND_NAMED: Final = 7  # r14, r15
 
+# What a field holds if not an operand.
 NO_FIELD: Final = -1
+MERGE_FIELD: Final = -2  # VEX.vvvv: xmm15
 
 # How an instruction is encoded.
 FORM_SEQUENCE: Final = 0  # by emission
@@ -116,6 +119,15 @@ IMM_32: Final = 4
 IMM_U32: Final = 5
 IMM_64: Final = 8
 IMM_REL32: Final = 9  # cd: relocated
+IMM_U8: Final = 10
+
+# How `Inst.imm` chooses among the encodings of a row.
+RULE_NONE: Final = 0  # there is no immediate
+RULE_CC: Final = 1  # a condition code
+RULE_ONLY: Final = 2  # one encoding
+RULE_SHORT: Final = 3  # the first encoding has a byte, the second the full size
+RULE_ONE: Final = 4  # the first encoding has none, it means 1
+RULE_MOV64: Final = 5  # 32 bits zero-extended, 32 bits sign-extended, 64 bits
 
 
 @final
@@ -140,9 +152,11 @@ class Encoding:
 
     `reg`, `rm`, `vvvv` are the fields' operands: positions in `Inst.operands` without an amode, `reg_mem` and `vvvv_mem` those
     with one; NO_FIELD if the field is not an operand, then `digit` is what the reg field holds.
+    `number` is unique; with `plus_cc`, number + condition code belongs to this encoding too.
     """
 
     __slots__ = (
+        "number",
         "form",
         "prefix",
         "rex_w",
@@ -158,13 +172,13 @@ class Encoding:
         "imm",
         "vex_map",
         "vex_last",
-        "merge",
         "zero",
         "byte_reg",
         "byte_rm",
     )
 
-    def __init__(self, form: int) -> None:
+    def __init__(self, number: int, form: int) -> None:
+        self.number = number
         self.form = form
         self.prefix = b""  # mandatory 66, F2 or F3
         self.rex_w = 0  # 8 if REX.W
@@ -180,7 +194,6 @@ class Encoding:
         self.imm = IMM_NONE
         self.vex_map = 0  # 1: 0F, 2: 0F38, 3: 0F3A
         self.vex_last = 0  # W, L and pp as in the last VEX byte
-        self.merge = False
         self.zero = False
         self.byte_reg = False  # the reg (rm) field is an 8-bit register: 4..7 need REX to be spl..dil
         self.byte_rm = False
@@ -190,7 +203,7 @@ class Encoding:
 class Row:
     """A parsed row. `encodings` are the alternatives, none for sequences."""
 
-    __slots__ = ("mnemonic", "operands", "text", "encoding_text", "encodings", "memory_width", "imm_width")
+    __slots__ = ("mnemonic", "operands", "text", "encoding_text", "encodings", "rule", "memory_width", "imm_width")
 
     def __init__(self, mnemonic: str, text: str, encoding_text: str) -> None:
         self.mnemonic = mnemonic
@@ -198,6 +211,7 @@ class Row:
         self.encoding_text = encoding_text
         self.operands: list[OperandSpec] = []
         self.encodings: list[Encoding] = []
+        self.rule = RULE_NONE
         self.memory_width = 0  # bits of the memory operand
         self.imm_width = 0  # `Inst.imm` is taken modulo 2 ** imm_width and as signed; 0: an unsigned byte or none
 
@@ -205,6 +219,7 @@ class Row:
 NO_SHAPE: Final = Shape([], [])  # in SHAPE_REG, SHAPE_MEM: the row has no such form
 
 ROWS: Final[list[Row]] = []
+ENCODINGS: Final[list[Encoding]] = []  # of all rows
 SHAPE_REG: Final[list[Shape]] = []
 SHAPE_MEM: Final[list[Shape]] = []
 
@@ -312,8 +327,8 @@ def _fields(encoding: Encoding, specs: list[OperandSpec], digit: bool) -> None:
                 encoding.vvvv, encoding.vvvv_mem = position, position_mem
 
 
-def _encoding(text: str, specs: list[OperandSpec]) -> Encoding:
-    encoding = Encoding(FORM_PLAIN)
+def _encoding(number: int, text: str, specs: list[OperandSpec]) -> Encoding:
+    encoding = Encoding(number, FORM_PLAIN)
     opcode: list[int] = []
     for word in text.split():
         if word == "/r":
@@ -328,12 +343,16 @@ def _encoding(text: str, specs: list[OperandSpec]) -> Encoding:
             _fields(encoding, specs, True)
         elif word in _IMMEDIATES:
             encoding.imm = _IMMEDIATES[word]
+            if word == "ib" and not specs[-1].signed:
+                encoding.imm = IMM_U8
         elif word == "REX.W":
             encoding.rex_w = 8
         elif word == "zero":
             encoding.zero = True
         elif word == "merge":
-            encoding.merge = True
+            encoding.vvvv = encoding.vvvv_mem = MERGE_FIELD
+            if specs[1].kind == KIND_XM:
+                encoding.vvvv = encoding.rm
         elif word[:4] == "VEX.":
             encoding.form = FORM_VEX
             for part in word[4:].split("."):
@@ -361,6 +380,21 @@ def _encoding(text: str, specs: list[OperandSpec]) -> Encoding:
     return encoding
 
 
+def _rule(row: Row) -> int:
+    if not row.operands:
+        return RULE_NONE
+    last = row.operands[-1]
+    if last.kind == KIND_CC:
+        return RULE_CC
+    if last.kind != KIND_IMM:
+        return RULE_NONE
+    if len(row.encodings) == 1:
+        return RULE_ONLY
+    if len(row.encodings) == 3:
+        return RULE_MOV64
+    return RULE_SHORT if last.signed else RULE_ONE
+
+
 def ins(mnemonic: str, operands: str, encoding: str = "") -> int:
     """Add a row; the result is its number."""
     row = Row(mnemonic, operands, encoding)
@@ -378,8 +412,14 @@ def ins(mnemonic: str, operands: str, encoding: str = "") -> int:
             row.imm_width = spec.width
     if row.imm_width == 32 and any(s.width == 64 for s in specs):
         row.imm_width = 64
-    if encoding:
-        row.encodings = [_encoding(text, specs) for text in encoding.split("|")]
+    for text in encoding.split("|") if encoding else ():
+        if ENCODINGS and ENCODINGS[-1].plus_cc:
+            number = ENCODINGS[-1].number + CC_COUNT
+        else:
+            number = ENCODINGS[-1].number + 1 if ENCODINGS else 1
+        ENCODINGS.append(_encoding(number, text, specs))
+        row.encodings.append(ENCODINGS[-1])
+    row.rule = _rule(row)
     ROWS.append(row)
     SHAPE_REG.append(_shape(specs, False) if has_reg or not has_mem else NO_SHAPE)
     SHAPE_MEM.append(_shape(specs, True) if has_mem else NO_SHAPE)
@@ -625,8 +665,10 @@ BRANCH: Final = ins("br", "cc")  # to succs[0] if the condition holds, else to s
 JMP_TABLE: Final = ins("jmptable", "T:G64 D:G64 U:G64")
 # RET and the calls have shapes made by the client: any operands. RET pops the frame first.
 RET: Final = ins("ret", "")
+RET_NEAR: Final = ins("ret", "", "C3")  # the bare instruction, for stubs
 CALL: Final = ins("call", "", "E8 cd")  # imm: function index, for RELOC_FUNC
 CALL_RM: Final = ins("call", "U:rm64", "FF /2")  # no amode: imm is the position of the callee's address in `operands`
+JMP_RM: Final = ins("jmp", "U:rm64", "FF /4")  # for stubs and the end of JMP_TABLE; not a terminator of blocks
 UD2: Final = ins("ud2", "", "0F 0B")
 INT3: Final = ins("int3", "", "CC")
 NOP: Final = ins("nop", "", "90")

@@ -1,0 +1,364 @@
+"""Emission: allocated machine code to bytes.
+
+Input: a VCode whose instructions have `locations`, and the moves to insert. Output: a CompiledFunction. In one pass over the
+blocks in order of number, cold ones last: prologue, instructions with the allocator's moves before them, branches that know
+what comes next (a jump to the next block is left out, a condition is inverted if its target is next), epilogues at returns;
+then slow paths and trap stubs. `CodeBuffer.finish` settles the lengths of branches.
+
+A block that holds nothing but a jump is left out, and branches to it lead to its target. A jump to a block that holds nothing
+but a return becomes that return.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from brolga.ir.trap_codes import STACK_OVERFLOW
+from brolga.regalloc.operand import (
+    FIRST_SPILL_SLOT,
+    FIRST_VECTOR_REGISTER,
+    MOVE_COPY,
+    MOVE_EXCHANGE,
+    Allocation,
+    MachineBlock,
+    MachineInst,
+    Move,
+)
+
+from ..code import RELOC_FUNC, CompiledFunction
+from ..settings import Settings
+from .abi import SCRATCH_XMM
+from .buffer import CodeBuffer
+from .encode import encode, encode_rip_relative
+from .frame import Frame, emit_epilogue, emit_prologue
+from .inst import AMODE_REGISTERS, Amode, Inst
+from .insts import (
+    ADD64,
+    BRANCH,
+    CALL,
+    CALL_RM,
+    CC_E,
+    CC_E_AND_NP,
+    CC_NE,
+    CC_NE_OR_P,
+    CC_NP,
+    CC_P,
+    CMOV32,
+    CMOV64,
+    INT3,
+    JMP,
+    JMP_RM,
+    JMP_TABLE,
+    LEA64,
+    MOV64,
+    MOV64_MR,
+    MOVAPS,
+    MOVSD,
+    MOVSD_MR,
+    MOVSXD,
+    MOVZX32_8,
+    RET,
+    ROWS,
+    SETCC,
+    SETCC_ZX,
+    TRAP,
+    TRAP_IF,
+    XCHG64,
+    XMM_CMOV,
+    ZEROPS,
+)
+from .sequences import emit_sequence, emit_slow_path
+from .stubs import Stubs, emit_trap
+from .vcode import VCode
+
+# What is special about a row.
+_NOTHING: Final = 0
+_COPY: Final = 1  # not needed if source and destination are the same
+_ZERO: Final = 2  # the destination is zeroed first
+_CMOV: Final = 3
+_XMM_CMOV: Final = 4
+_SETCC_ZX: Final = 5
+_TRAP_IF: Final = 6
+_CALL: Final = 7
+_CALL_RM: Final = 8
+_SEQUENCE: Final = 9
+_TERMINATOR: Final = 10
+
+_TABLE_ENTRY: Final = Amode(AMODE_REGISTERS, base=1, index=2, scale=2)  # of JMP_TABLE's movsxd: [scratch, table, index]
+
+
+def _special_rows() -> list[int]:
+    special = [_NOTHING if row.encodings else _SEQUENCE for row in ROWS]
+    for op, row in enumerate(ROWS):
+        if row.encodings and row.encodings[0].zero:
+            special[op] = _ZERO
+    special[MOV64] = special[MOVAPS] = _COPY
+    special[CMOV32] = special[CMOV64] = _CMOV
+    special[XMM_CMOV] = _XMM_CMOV
+    special[SETCC_ZX] = _SETCC_ZX
+    special[TRAP_IF] = _TRAP_IF
+    special[CALL] = _CALL
+    special[CALL_RM] = _CALL_RM
+    special[JMP] = special[BRANCH] = special[JMP_TABLE] = special[RET] = special[TRAP] = _TERMINATOR
+    return special
+
+
+_SPECIAL: Final[list[int]] = _special_rows()
+
+
+def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFunction:
+    """Encode the function. `vcode.constants` may get more entries."""
+    code = vcode.code
+    blocks = code.blocks
+    moves = allocation.moves
+    signals = settings.signals
+    frame = Frame(vcode, allocation)
+    buffer = CodeBuffer(len(blocks), vcode.constants, vcode.constant_sizes, vcode.jump_tables)
+    buffer.spill_base = frame.spill_base
+    buffer.fixed_base = frame.fixed_base
+    buffer.incoming_base = frame.size + 8
+    stubs = Stubs(buffer, vcode, signals)
+    overflow = buffer.new_label()
+
+    forward = _forwarded(blocks, moves)
+    order = _order(vcode, forward)
+    align = vcode.align
+    remat = code.remat
+    output = buffer.code  # never replaced while instructions are added
+    trap_marks = buffer.trap_marks
+    trap_codes = buffer.trap_codes
+    special_rows = _SPECIAL
+
+    buffer.source(-1)
+    loc = -1
+    emit_prologue(buffer, frame, settings, overflow)
+    for place, number in enumerate(order):
+        if number < len(align) and align[number]:
+            buffer.align()
+        buffer.bind(number)
+        block = blocks[number]
+        block_moves = moves[number]
+        for position, inst in enumerate(block.insts):
+            if block_moves and position in block_moves:
+                for move in block_moves[position]:
+                    _move(buffer, move, remat)
+            assert isinstance(inst, Inst)
+            if inst.loc != loc and inst.loc >= 0:
+                loc = inst.loc
+                buffer.source(loc)
+            op = inst.op
+            special = special_rows[op]
+            locations = inst.locations
+            if special == _NOTHING:
+                if inst.trap >= 0:
+                    trap_marks.append(len(output) | buffer.items)
+                    trap_codes.append(inst.trap)
+                encode(buffer, op, locations, inst.imm, inst.amode)
+            elif special == _COPY:
+                if inst.amode is not None:
+                    if inst.trap >= 0:
+                        buffer.trap(inst.trap)
+                    encode(buffer, op, locations, 0, inst.amode)
+                elif locations[0] != locations[1]:
+                    encode(buffer, op, locations)
+            elif special != _TERMINATOR:
+                _special(buffer, stubs, special, inst)
+            elif op == TRAP:
+                emit_trap(buffer, inst.trap, signals)
+            elif op == RET:
+                emit_epilogue(buffer, frame)
+            else:
+                following = order[place + 1] if place + 1 < len(order) else -1
+                if op == JMP:
+                    target = forward[block.succs[0]]
+                    if target != following:
+                        if _returns(blocks[target], moves[target]):
+                            emit_epilogue(buffer, frame)
+                        else:
+                            buffer.jmp(target)
+                elif op == BRANCH:
+                    _branch(buffer, inst.imm, forward[block.succs[0]], forward[block.succs[1]], following)
+                else:
+                    _jump_table(buffer, locations, inst.imm)
+
+    for path in stubs.slow_paths:
+        emit_slow_path(buffer, stubs, path)
+    stubs.emit_traps()
+    if not settings.stack_guard:
+        buffer.source(-1)
+        buffer.frame(0)
+        buffer.bind(overflow)
+        emit_trap(buffer, STACK_OVERFLOW, signals)
+    if not signals:
+        encode(buffer, INT3, [])  # so that the return address of the last call lies within the function
+    for number, target in enumerate(forward):
+        if target != number:
+            buffer.labels[number] = buffer.labels[target]
+    return buffer.finish(vcode.index)
+
+
+def _is_empty(block: MachineBlock, moves: dict[int, list[Move]]) -> bool:
+    """Whether the block holds nothing but a JMP."""
+    if len(block.insts) != 1 or moves:
+        return False
+    inst = block.insts[0]
+    assert isinstance(inst, Inst)
+    return inst.op == JMP
+
+
+def _returns(block: MachineBlock, moves: dict[int, list[Move]]) -> bool:
+    """Whether the block holds nothing but a RET."""
+    if len(block.insts) != 1 or moves:
+        return False
+    inst = block.insts[0]
+    assert isinstance(inst, Inst)
+    return inst.op == RET
+
+
+def _forwarded(blocks: list[MachineBlock], moves: list[dict[int, list[Move]]]) -> list[int]:
+    """For each block, the one to which jumps to it should lead: itself unless it is empty."""
+    forward = list(range(len(blocks)))
+    for number in range(len(blocks) - 1, 0, -1):  # most jumps lead forwards, so targets have mostly been seen
+        block = blocks[number]
+        if _is_empty(block, moves[number]):
+            target = forward[block.succs[0]]
+            if forward[target] == target and target != number:
+                forward[number] = target
+    # A target that was forwarded itself after it had been taken (along a jump backwards).
+    for number in range(len(blocks)):
+        while forward[forward[number]] != forward[number]:
+            forward[number] = forward[forward[number]]
+    return forward
+
+
+def _order(vcode: VCode, forward: list[int]) -> list[int]:
+    """Blocks in the order in which they are emitted."""
+    cold = vcode.cold
+    order = [n for n, target in enumerate(forward) if n == target and not (n < len(cold) and cold[n])]
+    order += [n for n, is_cold in enumerate(cold) if is_cold and forward[n] == n]
+    return order
+
+
+def _move(buffer: CodeBuffer, move: Move, remat: list[MachineInst | None]) -> None:
+    source = move.source
+    destination = move.destination
+    if move.kind == MOVE_COPY:
+        if source == destination:
+            return
+        if destination < FIRST_VECTOR_REGISTER:
+            encode(buffer, MOV64, [destination, source])
+        elif destination < FIRST_SPILL_SLOT:
+            encode(buffer, MOVAPS if source < FIRST_SPILL_SLOT else MOVSD, [destination, source])
+        elif source < FIRST_VECTOR_REGISTER:
+            encode(buffer, MOV64_MR, [destination, source])
+        elif source < FIRST_SPILL_SLOT:
+            encode(buffer, MOVSD_MR, [destination, source])
+        else:
+            encode(buffer, MOVSD, [SCRATCH_XMM, source])
+            encode(buffer, MOVSD_MR, [destination, SCRATCH_XMM])
+    elif move.kind == MOVE_EXCHANGE:
+        encode(buffer, XCHG64, [source, destination])
+    else:
+        inst = remat[move.vreg]
+        assert isinstance(inst, Inst) and _SPECIAL[inst.op] <= _COPY
+        encode(buffer, inst.op, [destination], inst.imm, inst.amode)
+
+
+def _special(buffer: CodeBuffer, stubs: Stubs, special: int, inst: Inst) -> None:
+    """Rows that are more than one instruction, or have side tables of their own."""
+    op = inst.op
+    locations = inst.locations
+    if special == _ZERO:
+        if inst.amode is not None or locations[0] != locations[1]:
+            encode(buffer, ZEROPS, [locations[0]])
+        if inst.trap >= 0:
+            buffer.trap(inst.trap)
+        encode(buffer, op, locations, inst.imm, inst.amode)
+    elif special == _CALL:
+        encode(buffer, op, locations)
+        buffer.reloc(RELOC_FUNC, inst.imm)
+    elif special == _CALL_RM:
+        if inst.trap >= 0:
+            buffer.trap(inst.trap)
+        if inst.amode is None:
+            encode(buffer, op, [locations[inst.imm]])
+        else:
+            encode(buffer, op, locations, 0, inst.amode)
+    elif special == _CMOV:
+        cc = inst.imm
+        if inst.trap >= 0:
+            buffer.trap(inst.trap)
+        if cc == CC_NE_OR_P:
+            encode(buffer, op, locations, CC_NE, inst.amode)
+            cc = CC_P
+            if inst.trap >= 0:
+                buffer.trap(inst.trap)
+        encode(buffer, op, locations, cc, inst.amode)
+    elif special == _XMM_CMOV:
+        if locations[0] != locations[2]:
+            over = buffer.new_label()
+            _skip_unless(buffer, inst.imm, over)
+            encode(buffer, MOVAPS, [locations[0], locations[2]])
+            buffer.bind(over)
+    elif special == _SETCC_ZX:
+        encode(buffer, SETCC, locations, inst.imm)
+        encode(buffer, MOVZX32_8, [locations[0], locations[0]])
+    elif special == _TRAP_IF:
+        label = stubs.trap_label(inst.trap, inst.loc)
+        if inst.imm == CC_E_AND_NP:
+            over = buffer.new_label()
+            buffer.jcc(CC_P, over)
+            buffer.jcc(CC_E, label)
+            buffer.bind(over)
+        elif inst.imm == CC_NE_OR_P:
+            buffer.jcc(CC_NE, label)
+            buffer.jcc(CC_P, label)
+        else:
+            buffer.jcc(inst.imm, label)
+    else:
+        emit_sequence(buffer, stubs, op, locations, inst.loc)
+
+
+def _skip_unless(buffer: CodeBuffer, cc: int, over: int) -> None:
+    """Jump to `over` unless the condition holds."""
+    if cc == CC_E_AND_NP:
+        buffer.jcc(CC_NE, over)
+        buffer.jcc(CC_P, over)
+    elif cc == CC_NE_OR_P:
+        taken = buffer.new_label()
+        buffer.jcc(CC_NE, taken)
+        buffer.jcc(CC_NP, over)
+        buffer.bind(taken)
+    else:
+        buffer.jcc(cc ^ 1, over)
+
+
+def _branch(buffer: CodeBuffer, cc: int, if_true: int, if_false: int, following: int) -> None:
+    """Branch to `if_true` if the condition holds, else to `if_false`; the block `following` comes next."""
+    if cc == CC_NE_OR_P:
+        cc = CC_E_AND_NP
+        if_true, if_false = if_false, if_true
+    if cc == CC_E_AND_NP:
+        if if_false == following:
+            buffer.jcc(CC_P, if_false)
+            buffer.jcc(CC_E, if_true)
+            return
+        buffer.jcc(CC_NE, if_false)
+        buffer.jcc(CC_P, if_false)
+    elif if_true == following:
+        if if_false != following:
+            buffer.jcc(cc ^ 1, if_false)
+        return
+    else:
+        buffer.jcc(cc, if_true)
+        if_true = if_false
+    if if_true != following:
+        buffer.jmp(if_true)
+
+
+def _jump_table(buffer: CodeBuffer, locations: list[int], table: int) -> None:
+    base, entry, index = locations
+    encode_rip_relative(buffer, LEA64, base, buffer.table_label(table))
+    encode(buffer, MOVSXD, [entry, base, index], 0, _TABLE_ENTRY)
+    encode(buffer, ADD64, [entry, entry, base])
+    encode(buffer, JMP_RM, [entry])

@@ -1,0 +1,78 @@
+"""Code out of line: the ends of conditional traps, and the rare paths of sequences."""
+
+from __future__ import annotations
+
+from typing import final
+
+from ..code import RELOC_TRAP
+from .buffer import CodeBuffer
+from .encode import encode
+from .insts import CALL, UD2
+from .vcode import VCode
+
+
+@final
+class SlowPath:
+    """Code to be emitted at `entry`, which goes on at `back`; `sequences.py` knows what `kind` of code."""
+
+    __slots__ = ("back", "entry", "kind", "loc", "locations", "op")
+
+    def __init__(self, kind: int, op: int, locations: list[int], loc: int, entry: int, back: int) -> None:
+        self.kind = kind
+        self.op = op
+        self.locations = locations
+        self.loc = loc
+        self.entry = entry
+        self.back = back
+
+
+@final
+class Stubs:
+    """Collects what goes to the end of the function. Conditional traps share one stub for each trap code and location."""
+
+    __slots__ = ("buffer", "signals", "slow_paths", "trap_codes", "trap_labels", "trap_locs", "vcode", "_trap_numbers")
+
+    def __init__(self, buffer: CodeBuffer, vcode: VCode, signals: bool) -> None:
+        self.buffer = buffer
+        self.vcode = vcode
+        self.signals = signals
+        self.slow_paths: list[SlowPath] = []
+        self.trap_labels: list[int] = []
+        self.trap_codes: list[int] = []
+        self.trap_locs: list[int] = []
+        self._trap_numbers: dict[tuple[int, int], int] = {}
+
+    def trap_label(self, code: int, loc: int) -> int:
+        """Where to jump to trap with `code` at wasm operator `loc`."""
+        key = (code, loc)
+        label = self._trap_numbers.get(key, -1)
+        if label < 0:
+            label = self._trap_numbers[key] = self.buffer.new_label()
+            self.trap_labels.append(label)
+            self.trap_codes.append(code)
+            self.trap_locs.append(loc)
+        return label
+
+    def slow_path(self, kind: int, op: int, locations: list[int], loc: int, back: int) -> int:
+        """Label of a new slow path."""
+        entry = self.buffer.new_label()
+        self.slow_paths.append(SlowPath(kind, op, locations, loc, entry, back))
+        return entry
+
+    def emit_traps(self) -> None:
+        buffer = self.buffer
+        for label, code, loc in zip(self.trap_labels, self.trap_codes, self.trap_locs, strict=True):
+            buffer.source(loc)
+            buffer.bind(label)
+            emit_trap(buffer, code, self.signals)
+
+
+def emit_trap(buffer: CodeBuffer, code: int, signals: bool) -> None:
+    """Trap here: an undefined instruction, or without signals a call to the trap routine, known by its return address."""
+    if signals:
+        buffer.trap(code)
+        encode(buffer, UD2, [])
+    else:
+        encode(buffer, CALL, [])
+        buffer.reloc(RELOC_TRAP, code)
+        buffer.trap(code)
