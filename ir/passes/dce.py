@@ -70,7 +70,7 @@ def run(function: Function) -> None:
     for number in function.layout:
         block = blocks[number]
         insts = block.insts
-        block.insts = [inst for inst in insts if needed[inst.result] or not removable[inst.op]]
+        block.insts = [inst for inst in insts if not removable[inst.op] or needed[inst.result]]
         if number != entry and block.params:
             kept = [position for position, param in enumerate(block.params) if needed[param]]
             if len(kept) != len(block.params):
