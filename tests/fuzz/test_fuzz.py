@@ -1,0 +1,46 @@
+"""The fuzzers with small counts. BROLGA_FUZZ=N multiplies the counts by N; BROLGA_FUZZ_SEED moves to other inputs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+HERE: Final = Path(__file__).resolve().parent
+SCALE: Final = float(os.environ.get("BROLGA_FUZZ", "1"))
+SEED: Final = os.environ.get("BROLGA_FUZZ_SEED", "1")
+REGRESSIONS: Final = sorted((HERE / "regressions").glob("*.wat"))
+
+
+def _run(script: str, *arguments: str) -> None:
+    """Run a fuzzer; what it prints is the reason if it fails."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), *arguments], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _count(count: int) -> str:
+    return str(max(1, int(count * SCALE)))
+
+
+@pytest.mark.parametrize("generator", ["smith", "programs"])
+def test_differential(generator: str, tmp_path: Path) -> None:
+    _run("differential.py", "--generator", generator, "--count", _count(150), "--seed", SEED, "--keep", str(tmp_path))
+
+
+def test_operators() -> None:
+    _run("operators.py")
+
+
+def test_mutation(tmp_path: Path) -> None:
+    _run("mutation.py", "--count", _count(400), "--seed", SEED, "--keep", str(tmp_path))
+
+
+@pytest.mark.parametrize("file", REGRESSIONS, ids=lambda file: file.stem)
+def test_regression(file: Path) -> None:
+    _run("differential.py", str(file))
