@@ -110,8 +110,7 @@ def _immediate_dominators(
         least = w
         for v in predecessors[w]:
             u = _least_label(v, ancestor, label, semi, path)
-            if semi[u] < least:
-                least = semi[u]
+            least = min(least, semi[u])
         semi[w] = least
         buckets[least].append(w)
         up = number[parent[preorder[w]]]

@@ -37,6 +37,7 @@ import re
 from typing import Final
 
 from .function import Function, Inst, Signature, Target
+from .integers import signed
 from .opcodes import (
     BINARY,
     BR_TABLE_,
@@ -119,13 +120,19 @@ def _address(inst: Inst) -> str:
     return f"v{inst.args[0]}+{inst.imm}"
 
 
+def _integer(inst: Inst) -> str:
+    """A small constant as a signed decimal number, others as hexadecimal bits."""
+    value = signed(inst.type, inst.imm)
+    return str(value) if -0x1_0000 <= value <= 0x1_0000 else hex(inst.imm)
+
+
 def _format_operation(inst: Inst) -> str:
     name = OPCODE_NAMES[inst.op]
     args = inst.args
     type = TYPE_NAMES[inst.type]
     form = FORMATS[inst.op]
     if form == CONST:
-        return f"{name}.{type} {inst.imm}" if inst.op == ICONST else f"{name}.{type} 0x{inst.imm:x}"
+        return f"{name}.{type} {_integer(inst) if inst.op == ICONST else hex(inst.imm)}"
     if form == UNARY or form == BINARY or form == SELECT_:
         return f"{name}.{type} {_values(args)}"
     if form == COMPARE:

@@ -21,7 +21,6 @@ from ..opcodes import (
     FCMP,
     FCONST,
     FPROMOTE,
-    IADD,
     ICC_EQ,
     ICC_NE,
     ICC_SGE,
@@ -34,7 +33,6 @@ from ..opcodes import (
     ICC_ULT,
     ICMP,
     ICONST,
-    ISUB,
     SEXTEND,
     SSHR,
     UEXTEND,
@@ -75,24 +73,20 @@ def _unsigned(cc: int) -> int:
 
 def _equality_constant(b: InstBuilder, cc: int, type: int, x: int, left: Inst, k: int) -> int:
     """(a cmp c) == 0 is the inverse comparison, and (a cmp c) != 0 the comparison, likewise with 1;
-    (a + c) == k is a == k - c; (c - a) == k is a == c - k; (a - c) == 0 and (a ^ c) == 0 are a == c;
-    (a ^ c) == k is a == c ^ k; (a & c) == c is (a & c) != 0 if c is a power of two;
-    (sign bit of a) == 0 is a >= 0; sextend a == k is a == k; x == k is 0 if k has a bit that x cannot have"""
+    (a ^ c) == k is a == c ^ k; (a ^ c) == 0 is a == c; (a & c) == c is (a & c) != 0 if c is a power of two;
+    (sign bit of a) == 0 is a >= 0; sextend a == k is a == k; x == k is 0 if k has a bit that x cannot have
+
+    (a + c) == k stays: where it ends a loop, the sum is the next counter, and comparing the old one instead
+    would keep both alive.
+    """
     op = left.op
     if op == ICMP or op == FCMP:
         if k <= 1:
             return _boolean_equality(b, cc, x, left, k)
-    elif op == IADD or op == BXOR:
+    elif op == BXOR:
         c = b.defs[left.args[1]]
         if c.op == ICONST:
-            k = (k - c.imm) & TYPE_MASK[type] if op == IADD else k ^ c.imm
-            return b.icmp(cc, type, left.args[0], b.iconst(type, k))
-        if op == BXOR and k == 0:
-            return b.icmp(cc, type, left.args[0], left.args[1])
-    elif op == ISUB:
-        c = b.defs[left.args[0]]
-        if c.op == ICONST:
-            return b.icmp(cc, type, left.args[1], b.iconst(type, (c.imm - k) & TYPE_MASK[type]))
+            return b.icmp(cc, type, left.args[0], b.iconst(type, k ^ c.imm))
         if k == 0:
             return b.icmp(cc, type, left.args[0], left.args[1])
     elif op == BAND:

@@ -1,0 +1,182 @@
+"""Golden tests: the files in tests/filetests.
+
+The first line of a file names the kind of test: `; test opt`. A kind is a function from the text of a case to the
+expected output, in the table KINDS. In a file of IR each function is a case; its expected output is the block of
+comment lines right behind its closing brace. Elsewhere the whole file is one case, and the output is the block of
+comment lines (`;` or `;;`) at its end, behind an empty line.
+
+BROLGA_BLESS=1 rewrites the expected output instead of comparing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from brolga.ir.errors import ParseError, VerifierError
+from brolga.ir.floats import from_float
+from brolga.ir.function import Function
+from brolga.ir.parser import parse_function
+from brolga.ir.passes import cleanup
+from brolga.ir.printer import print_function
+from brolga.ir.rebuild import rebuild
+from brolga.ir.trap_codes import TRAP_NAMES
+from brolga.ir.types import F32, F64, IS_FLOAT, TYPE_MASK
+from brolga.ir.verifier import verify
+
+from .ir.functions import EDGES, outcome, result_or_trap
+
+ROOT: Final = Path(__file__).resolve().parent / "filetests"
+BLESS: Final = os.environ.get("BROLGA_BLESS") == "1"
+
+
+# Kinds. Each takes the text of the case and the output expected so far, and returns the output.
+
+
+def run_parser(text: str, expected: list[str]) -> list[str]:
+    """What is printed after parsing, which must be a fixed point; or the error."""
+    try:
+        printed = print_function(parse_function(text), locs=True)
+    except ParseError as error:
+        return [f"error: {error}"]
+    assert print_function(parse_function(printed), locs=True) == printed
+    return printed.splitlines()
+
+
+def run_verifier(text: str, expected: list[str]) -> list[str]:
+    """The verifier's findings, or `ok`."""
+    try:
+        verify(parse_function(text))
+    except VerifierError as error:
+        return str(error).splitlines()
+    return ["ok"]
+
+
+def optimize(text: str) -> tuple[Function, Function]:
+    """A function, and what the builder's rules and the cleanup passes make of it."""
+    original = parse_function(text)
+    verify(original)
+    result = rebuild(original)
+    verify(result)
+    cleanup.run(result)
+    verify(result)
+    return original, result
+
+
+def run_opt(text: str, expected: list[str]) -> list[str]:
+    """The function after the builder's rules and the cleanup passes; both must behave alike."""
+    original, result = optimize(text)
+    for args in operands(original):
+        assert outcome(result, args) == outcome(original, args), f"differs for {[hex(arg) for arg in args]}"
+    return print_function(result).splitlines()
+
+
+def operands(function: Function) -> list[list[int]]:
+    """Arguments for a function: all combinations of edge cases, or 1000 of them."""
+    columns = [EDGES[type] for type in function.signature.params]
+    if len(columns) <= 2:
+        return [list(row) for row in itertools.product(*columns)]
+    rng = random.Random(len(columns))
+    return [[rng.choice(column) for column in columns] for _ in range(1000)]
+
+
+def run_interpreter(text: str, expected: list[str]) -> list[str]:
+    """Each expected line names a call, `(1, 0xff, -0.5) -> ...`; the output has its results in hexadecimal, or its trap."""
+    function = parse_function(text)
+    verify(function)
+    lines: list[str] = []
+    for line in expected:
+        match = re.match(r"\((.*?)\)", line)
+        assert match is not None, f"not a call: {line}"
+        words = [word.strip() for word in match.group(1).split(",") if word.strip()]
+        args = [read_operand(type, word) for type, word in zip(function.signature.params, words, strict=True)]
+        results = result_or_trap(function, args)
+        if isinstance(results, int):
+            lines.append(f"({match.group(1)}) -> trap {TRAP_NAMES[results]}")
+        else:
+            lines.append(f"({match.group(1)}) -> {', '.join(hex(bits) for bits in results)}".rstrip())
+    return lines
+
+
+def read_operand(type: int, word: str) -> int:
+    """An integer, hexadecimal bits, or a decimal fraction for a float."""
+    if IS_FLOAT[type] and not word.startswith("0x"):
+        assert type == F32 or type == F64
+        return from_float(type, float(word))
+    return int(word, 0) & TYPE_MASK[type]
+
+
+KINDS: Final[dict[str, Callable[[str, list[str]], list[str]]]] = {
+    "parser": run_parser,
+    "verifier": run_verifier,
+    "opt": run_opt,
+    "run": run_interpreter,
+}
+
+
+# The runner.
+
+
+def split_cases(lines: list[str], per_function: bool) -> list[tuple[list[str], list[str], list[str]]]:
+    """(text kept as it stands, the case's own lines at its end, expected output) for each case. What follows the last case has no
+    output."""
+    cases: list[tuple[list[str], list[str], list[str]]] = []
+    if not per_function:
+        end = len(lines)
+        while end > 0 and lines[end - 1].startswith(";"):
+            end -= 1
+        return [([], lines[:end], lines[end:])]
+    kept: list[str] = []
+    case: list[str] = []
+    position = 0
+    while position < len(lines):
+        line = lines[position]
+        position += 1
+        if not case and not line.startswith("function"):
+            kept.append(line)
+            continue
+        case.append(line)
+        if line == "}":
+            start = position
+            while position < len(lines) and lines[position].startswith(";"):
+                position += 1
+            cases.append((kept, case, lines[start:position]))
+            kept = []
+            case = []
+    assert not case, "the last function has no end"
+    cases.append((kept, [], []))
+    return cases
+
+
+FILES: Final = sorted(path for path in ROOT.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+def test_file(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    header = re.match(r";+ test (\w+)", lines[0])
+    assert header is not None, "the first line must be `; test KIND`"
+    kind = KINDS[header.group(1)]
+    marker = ";;" if lines[0].startswith(";;") else ";"
+    written: list[str] = []
+    found = 0
+    for kept, case, expected in split_cases(lines, path.suffix == ".ir"):
+        written += kept
+        if not case:
+            continue
+        found += 1
+        old = [line.removeprefix(marker).removeprefix(" ") for line in expected]
+        new = kind("\n".join(case) + "\n", old)
+        if not BLESS:
+            assert new == old, case[0]
+        written += [*case, *(f"{marker} {line}".rstrip() for line in new)]
+    assert found, "the file has no case"
+    if BLESS:
+        path.write_text("\n".join(written) + "\n")
