@@ -71,13 +71,14 @@ class FuncType:
 
 @final
 class Limits:
-    """`maximum` is -1 if there is none."""
+    """`maximum` is -1 if there is none. `loc`, here and below, is the offset in the module's bytes, -1 if there are none."""
 
-    __slots__ = ("minimum", "maximum")
+    __slots__ = ("minimum", "maximum", "loc")
 
-    def __init__(self, minimum: int, maximum: int = -1) -> None:
+    def __init__(self, minimum: int, maximum: int = -1, loc: int = -1) -> None:
         self.minimum = minimum
         self.maximum = maximum
+        self.loc = loc
 
 
 @final
@@ -115,24 +116,28 @@ ExternType = FuncType | TableType | MemoryType | GlobalType
 class Import:
     """`kind` is EXTERN_*; for functions `type_index` is the index of `type` in the module's types, else -1."""
 
-    __slots__ = ("module", "name", "kind", "type", "type_index")
+    __slots__ = ("module", "name", "kind", "type", "type_index", "loc")
 
-    def __init__(self, module: str, name: str, kind: int, type: ExternType, type_index: int = -1) -> None:
+    def __init__(
+        self, module: str, name: str, kind: int, type: ExternType, type_index: int = -1, loc: int = -1
+    ) -> None:
         self.module = module
         self.name = name
         self.kind = kind
         self.type = type
         self.type_index = type_index
+        self.loc = loc
 
 
 @final
 class Export:
-    __slots__ = ("name", "kind", "index")
+    __slots__ = ("name", "kind", "index", "loc")
 
-    def __init__(self, name: str, kind: int, index: int) -> None:
+    def __init__(self, name: str, kind: int, index: int, loc: int = -1) -> None:
         self.name = name
         self.kind = kind
         self.index = index
+        self.loc = loc
 
 
 # Operators of constant expressions, as (operator, operand) pairs in evaluation order (a stack program).
@@ -150,12 +155,13 @@ class ConstOp:
     """One step of a constant expression. `operand`: bits, global or function index; `type`: value type (width of the
     arithmetic of CONST_ADD, CONST_SUB and CONST_MUL)."""
 
-    __slots__ = ("op", "operand", "type")
+    __slots__ = ("op", "operand", "type", "loc")
 
-    def __init__(self, op: int, operand: int, type: int) -> None:
+    def __init__(self, op: int, operand: int, type: int, loc: int = -1) -> None:
         self.op = op
         self.operand = operand
         self.type = type
+        self.loc = loc
 
 
 ConstExpr = list[ConstOp]
@@ -163,11 +169,12 @@ ConstExpr = list[ConstOp]
 
 @final
 class Global:
-    __slots__ = ("type", "init")
+    __slots__ = ("type", "init", "loc")
 
-    def __init__(self, type: GlobalType, init: ConstExpr) -> None:
+    def __init__(self, type: GlobalType, init: ConstExpr, loc: int = -1) -> None:
         self.type = type
         self.init = init
+        self.loc = loc
 
 
 SEGMENT_ACTIVE: Final = 0
@@ -179,28 +186,32 @@ SEGMENT_DECLARED: Final = 2
 class ElementSegment:
     """`items`: one constant expression an element."""
 
-    __slots__ = ("mode", "table", "offset", "type", "items")
+    __slots__ = ("mode", "table", "offset", "type", "items", "loc")
 
-    def __init__(self, mode: int, table: int, offset: ConstExpr, type: int, items: list[ConstExpr]) -> None:
+    def __init__(
+        self, mode: int, table: int, offset: ConstExpr, type: int, items: list[ConstExpr], loc: int = -1
+    ) -> None:
         self.mode = mode
         self.table = table
         self.offset = offset
         self.type = type
         self.items = items
+        self.loc = loc
 
 
 @final
 class DataSegment:
     """The bytes are `module.data[start:end]`."""
 
-    __slots__ = ("mode", "memory", "offset", "start", "end")
+    __slots__ = ("mode", "memory", "offset", "start", "end", "loc")
 
-    def __init__(self, mode: int, memory: int, offset: ConstExpr, start: int, end: int) -> None:
+    def __init__(self, mode: int, memory: int, offset: ConstExpr, start: int, end: int, loc: int = -1) -> None:
         self.mode = mode
         self.memory = memory
         self.offset = offset
         self.start = start
         self.end = end
+        self.loc = loc
 
 
 @final
@@ -240,6 +251,7 @@ class Module:
         "types",
         "imports",
         "func_types",
+        "func_locs",
         "table_types",
         "memory_types",
         "global_types",
@@ -250,6 +262,7 @@ class Module:
         "globals",
         "exports",
         "start",
+        "start_loc",
         "elements",
         "data_segments",
         "data_count",
@@ -267,6 +280,7 @@ class Module:
         self.types: list[FuncType] = []
         self.imports: list[Import] = []
         self.func_types: list[int] = []
+        self.func_locs: list[int] = []  # offsets of the type indices of functions
         self.table_types: list[TableType] = []
         self.memory_types: list[MemoryType] = []
         self.global_types: list[GlobalType] = []
@@ -277,6 +291,7 @@ class Module:
         self.globals: list[Global] = []  # defined ones
         self.exports: list[Export] = []
         self.start = -1
+        self.start_loc = -1
         self.elements: list[ElementSegment] = []
         self.data_segments: list[DataSegment] = []
         self.data_count = -1
