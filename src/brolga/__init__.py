@@ -1,1 +1,80 @@
-"""The public API."""
+"""Brolga: a WebAssembly JIT compiler and runtime. Names and signatures are those of the PyPI package `wasmtime`."""
+
+from brolga.ir.errors import (
+    BrolgaError,
+    CompileError,
+    DecodeError,
+    LimitError,
+    LinkError,
+    UnsupportedError,
+    ValidationError,
+    WasmtimeError,
+)
+from brolga.runtime.config import Config
+from brolga.runtime.engine import Engine
+from brolga.runtime.functions import Caller, Func
+from brolga.runtime.globals import Global
+from brolga.runtime.instance import Instance
+from brolga.runtime.linker import InstancePre, Linker
+from brolga.runtime.memory import Memory
+from brolga.runtime.module import Module
+from brolga.runtime.store import Store, Storelike
+from brolga.runtime.table import Table
+from brolga.runtime.text import wat2wasm
+from brolga.runtime.trap import ExitTrap, Frame, Trap, TrapCode
+from brolga.runtime.types import (
+    ExportType,
+    FuncType,
+    GlobalType,
+    ImportType,
+    Limits,
+    MemoryType,
+    TableType,
+    ValType,
+)
+from brolga.runtime.values import Val
+from brolga.runtime.wasi.context import DirPerms, FilePerms, WasiConfig
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BrolgaError",
+    "Caller",
+    "CompileError",
+    "Config",
+    "DecodeError",
+    "DirPerms",
+    "Engine",
+    "ExitTrap",
+    "ExportType",
+    "FilePerms",
+    "Frame",
+    "Func",
+    "FuncType",
+    "Global",
+    "GlobalType",
+    "ImportType",
+    "Instance",
+    "InstancePre",
+    "Limits",
+    "LimitError",
+    "LinkError",
+    "Linker",
+    "Memory",
+    "MemoryType",
+    "Module",
+    "Store",
+    "Storelike",
+    "Table",
+    "TableType",
+    "Trap",
+    "TrapCode",
+    "UnsupportedError",
+    "Val",
+    "ValType",
+    "ValidationError",
+    "WasiConfig",
+    "WasmtimeError",
+    "__version__",
+    "wat2wasm",
+]

@@ -1,0 +1,211 @@
+"""`Func`: functions of wasm and of the host, and `Caller`; what the machine has to know of references and traps."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, final
+
+from brolga.ir.errors import WasmtimeError
+from brolga.jit.vmctx import FUNC_SIGNATURE
+from brolga.jit.wasm import types as wasm
+
+from . import machine
+from .machine import EntryPoint, HostFunction, TrapInfo, enable_vectorcall
+from .module import Compilation
+from .store import Store, StoreData, Storelike, same_store
+from .trap import Frame, Trap
+from .types import FuncType
+from .values import Val
+
+if TYPE_CHECKING:
+    from .instance import AsExtern, InstanceData
+
+# Types by their number: what a function record says of its function. Numbers are never given up.
+_types: Final[dict[int, wasm.FuncType]] = {}
+
+
+def signature_id(type: wasm.FuncType) -> int:
+    """The process-wide number of a function type."""
+    number = machine.signature_id(type)
+    _types.setdefault(number, type)
+    return number
+
+
+@enable_vectorcall
+class Func(EntryPoint):
+    """A function: `func(store, *args)` calls it. No result gives None, one the value itself, several a list."""
+
+    __slots__ = ("_definition", "_record", "_store_data", "_type")
+    _record: int
+    _type: wasm.FuncType
+    _store_data: StoreData
+    _definition: HostDefinition | None
+
+    def __init__(self, store: Storelike, ty: FuncType, func: Callable[..., Any], access_caller: bool = False) -> None:
+        """A function of type `ty` that calls the Python function `func`, with a `Caller` as first argument if
+        `access_caller`."""
+        if not isinstance(store, Store):
+            raise TypeError("expected a Store")
+        definition = HostDefinition(ty, func, access_caller)
+        host = definition.bind(store)
+        store._hosts.append(host)
+        self._bind(store, host.record, definition.type)
+        self._definition = definition
+
+    @classmethod
+    def _of(cls, store: Store, record: int, type: wasm.FuncType) -> Func:
+        """The function whose record is at this address, which `store` owns."""
+        func = cls.__new__(cls)
+        func._bind(store, record, type)
+        func._definition = None
+        return func
+
+    def _bind(self, store: Store, record: int, type: wasm.FuncType) -> None:
+        self._record = record
+        self._type = type
+        self._store_data = store._data
+        self.bind(store.engine.machine, record, type, store, store)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, store: Storelike, *params: Any) -> Any: ...
+
+    def type(self, store: Storelike) -> FuncType:
+        same_store(store, self._store_data)
+        return FuncType._wrap(self._type)
+
+
+@final
+class HostDefinition:
+    """A Python function as it was given for import: made a function of a store when it is needed."""
+
+    __slots__ = ("_access_caller", "_function", "type")
+
+    def __init__(self, ty: FuncType, function: Callable[..., Any], access_caller: bool) -> None:
+        if not isinstance(ty, FuncType):
+            raise TypeError("expected a FuncType")
+        if not callable(function):
+            raise TypeError("expected a callable")
+        self.type = ty._type
+        self._function = function
+        self._access_caller = access_caller
+        signature_id(self.type)
+
+    @property
+    def needs_instance(self) -> bool:
+        """Whether each instance that imports it needs a function of its own."""
+        return self._access_caller
+
+    def bind(self, store: Store, instance: InstanceData | None = None) -> HostFunction:
+        """The function for calls by `instance`, or by the host."""
+        function = self._function
+        if self._access_caller:
+            function = _with_caller(function, store._data, instance)
+        return store.engine.machine.new_host_function(store._state, store._data, self.type, function)
+
+
+def _with_caller(
+    function: Callable[..., Any], store_data: StoreData, instance: InstanceData | None
+) -> Callable[..., Any]:
+    # The instance owns the host function that this becomes, so this must not own the instance.
+    reference = None if instance is None else weakref.ref(instance)
+
+    def call(*args: Any) -> Any:
+        caller = Caller(store_data.owner(), reference() if reference is not None else None)
+        try:
+            return function(caller, *args)
+        finally:
+            caller._invalidate()
+
+    return call
+
+
+@final
+class Caller:
+    """Who called a host function: stands for the store while the call lasts, and has the exports of the calling instance."""
+
+    __slots__ = ("_caller_store", "_instance")
+
+    def __init__(self, store: Store, instance: InstanceData | None) -> None:
+        self._caller_store: Store | None = store
+        self._instance = instance
+
+    @property
+    def _store(self) -> Store:
+        if self._caller_store is None:
+            raise ValueError("caller is no longer valid")
+        return self._caller_store
+
+    def _invalidate(self) -> None:
+        self._caller_store = None
+        self._instance = None
+
+    def __getitem__(self, name: str) -> AsExtern:
+        """The export of that name of the calling instance, or KeyError."""
+        item = self.get(name)
+        if item is None:
+            raise KeyError(f"failed to find export {name}")
+        return item
+
+    def get(self, name: str) -> AsExtern | None:
+        """The export of that name of the calling instance, or None."""
+        if self._instance is None or self._caller_store is None:
+            return None
+        return self._instance.export(self._caller_store, name)
+
+    def data(self) -> Any:
+        """The user's data of the store."""
+        return self._store.data()
+
+
+def _reference_to_python(store: Any, bits: int, type: int) -> object:
+    data: StoreData = store._data
+    if type == wasm.EXTERNREF:
+        return data.externs.object(bits)
+    if bits == 0:
+        return None
+    number = ctypes.c_uint32.from_address(bits + FUNC_SIGNATURE).value
+    return Func._of(data.owner(), bits, _types[number])
+
+
+def _reference_from_python(store: Any, value: object, type: int) -> int:
+    data: StoreData = store._data
+    if isinstance(value, Val):
+        value = value.value
+    if type == wasm.EXTERNREF:
+        return data.externs.number(value)
+    if value is None:
+        return 0
+    if not isinstance(value, Func):
+        raise TypeError(f"don't know how to convert {value!r} to funcref")
+    if value._store_data is not data:
+        raise WasmtimeError("function used with the wrong store")
+    return value._record
+
+
+def _public_frame(frame: machine.Frame) -> Frame:
+    owner = frame.owner
+    assert isinstance(owner, Compilation)
+    decoded = owner.decoded
+    body = decoded.bodies[frame.func - decoded.imported_funcs]
+    name = decoded.func_names.get(frame.func)
+    return Frame(frame.func, name, decoded.name or None, frame.offset, body.start)
+
+
+def _make_trap(info: TrapInfo) -> Trap:
+    trap = Trap._of(info.code)
+    trap._frames = [_public_frame(frame) for frame in info.frames]
+    return trap
+
+
+def _add_frames(exception: BaseException, frames: list[machine.Frame]) -> None:
+    """A trap raised by a host function or a builtin gets the frames that it leaves through."""
+    if isinstance(exception, Trap) and not exception._frames:
+        exception._frames = [_public_frame(frame) for frame in frames]
+
+
+machine.set_reference_converters(_reference_to_python, _reference_from_python)
+machine.set_trap_factory(_make_trap)
+machine.set_exception_hook(_add_frames)

@@ -1,0 +1,362 @@
+"""Instances: allocation, linking of imports, initialisation (spec: Execution, Modules, Instantiation)."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Mapping, Sequence
+from struct import Struct
+from typing import Final, TypeVar, final
+
+from brolga.ir import trap_codes
+from brolga.ir.errors import LinkError, WasmtimeError
+from brolga.jit.vmctx import (
+    CTX_ACTIVATION,
+    CTX_BUILTINS,
+    CTX_MEMORY0_BASE,
+    CTX_MEMORY0_RECORD,
+    FUNC_RECORD_SIZE,
+    FUNC_SELF,
+    FUNC_VMCTX,
+)
+from brolga.jit.wasm import types as wasm
+
+from .builtins import builtin_table, register
+from .functions import Func, HostDefinition, signature_id
+from .globals import Global, GlobalData
+from .machine import CTX_DATA_SEGMENTS, CTX_MEMORIES, CTX_TABLES, HostFunction
+from .memory import Memory, MemoryData
+from .module import Module
+from .store import Store, StoreData, Storelike, same_store
+from .table import Table, TableData, address_of
+from .trap import Trap
+from .wasi.functions import WasiFunction
+from .wasi.link import GuestView, bind_wasi
+
+_U64: Final = Struct("<Q")
+_PAIR: Final = Struct("<QQ")
+_RECORD: Final = Struct("<QQQQ")
+
+AsExtern = Func | Table | Memory | Global
+_Owned = TypeVar("_Owned", Memory, Table, Global)
+# What an import can be satisfied with: the last two become functions of the importing instance.
+Importable = AsExtern | HostDefinition | WasiFunction
+
+
+@final
+class InstanceData:
+    """An instance: its context (layout: `brolga.jit.vmctx`), and everything that the context refers to by address.
+
+    Owned by its store, to which it does not refer.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_context",
+        "_export_names",
+        "_keep",
+        "_segments",
+        "address",
+        "elements",
+        "globals",
+        "guest",
+        "memories",
+        "module",
+        "store_data",
+        "tables",
+    )
+
+    def __init__(self, store: Store, module: Module, imports: Sequence[Importable]) -> None:
+        """Link and allocate. Nothing of the module runs, nothing that is imported changes."""
+        decoded, layout = module.decoded, module.layout
+        self.module = module
+        self.store_data: StoreData = store._data
+        self._context = context = bytearray(module._context_template)
+        self.address, export = address_of(context)
+        self._keep: list[object] = [export]
+        self._export_names: dict[str, wasm.Export] | None = None
+        self.memories: list[MemoryData] = []
+        self.tables: list[TableData] = []
+        self.globals: list[GlobalData] = []
+        self.guest = GuestView()
+        self._link(store, imports)
+
+        for memory_type in decoded.memory_types[decoded.imported_memories :]:
+            self.memories.append(MemoryData(store._data, memory_type.limits.minimum, memory_type.limits.maximum))
+        for table_type in decoded.table_types[decoded.imported_tables :]:
+            limits = table_type.limits
+            self.tables.append(TableData(store._data, table_type.element, limits.minimum, limits.maximum))
+        self._fill_context(store)
+        for index, definition in enumerate(decoded.globals, decoded.imported_globals):
+            type = definition.type
+            cell = self.address + layout.own_global(index)
+            data = GlobalData(store._data, type.type, type.mutable, cell, export)
+            data.bits = self.evaluate(definition.init)
+            self.globals.append(data)
+        self.elements: list[list[int]] = []
+        memory = next((e for e in decoded.exports if e.name == "memory" and e.kind == wasm.EXTERN_MEMORY), None)
+        if memory is not None:
+            self.guest.memory = self.memories[memory.index]
+
+    def _link(self, store: Store, imports: Sequence[Importable]) -> None:
+        decoded, layout, context = self.module.decoded, self.module.layout, self._context
+        if len(imports) != len(decoded.imports):
+            raise LinkError(f"expected {len(decoded.imports)} imports, found {len(imports)}")
+        func = 0
+        for wanted, item in zip(decoded.imports, imports, strict=True):
+            type = wanted.type
+            if isinstance(type, wasm.FuncType):
+                record = self._link_function(store, wanted, type, item)
+                offset = layout.imported_func(func)
+                context[offset : offset + FUNC_RECORD_SIZE] = ctypes.string_at(record, FUNC_RECORD_SIZE)
+                func += 1
+            elif isinstance(type, wasm.MemoryType):
+                memory = _own(store, wanted, item, Memory)._memory
+                if not _fits(type.limits, memory.pages, memory.maximum):
+                    raise _incompatible(wanted)
+                self.memories.append(memory)
+            elif isinstance(type, wasm.TableType):
+                table = _own(store, wanted, item, Table)._table
+                if table.element != type.element or not _fits(type.limits, table.length, table.maximum):
+                    raise _incompatible(wanted)
+                self.tables.append(table)
+            else:
+                data = _own(store, wanted, item, Global)._global
+                if data.code != type.type or data.mutable != type.mutable:
+                    raise _incompatible(wanted)
+                _U64.pack_into(context, layout.imported_global(len(self.globals)), data.address)
+                self.globals.append(data)
+
+    def _link_function(self, store: Store, wanted: wasm.Import, type: wasm.FuncType, item: Importable) -> int:
+        """The address of the function record of an import."""
+        host: HostFunction
+        if isinstance(item, Func):
+            _check_store(store, item)
+            if item._type != type:
+                raise _incompatible(wanted)
+            definition = item._definition
+            if definition is None or not definition.needs_instance:
+                return item._record
+            host = definition.bind(store, self)
+        elif isinstance(item, (HostDefinition, WasiFunction)):
+            if item.type != type:
+                raise _incompatible(wanted)
+            host = item.bind(store, self) if isinstance(item, HostDefinition) else bind_wasi(store, self.guest, item)
+        else:
+            raise _incompatible(wanted)
+        self._keep.append(host)
+        return host.record
+
+    def _fill_context(self, store: Store) -> None:
+        decoded, layout, context, address = self.module.decoded, self.module.layout, self._context, self.address
+        machine = store.engine.machine
+        _U64.pack_into(context, CTX_ACTIVATION, store._state.address)
+        builtins = builtin_table(machine)
+        _U64.pack_into(context, CTX_BUILTINS, builtins.address)
+        if self.memories:
+            block = self.memories[0].block
+            _U64.pack_into(context, CTX_MEMORY0_RECORD, block.record)
+            _U64.pack_into(context, CTX_MEMORY0_BASE, block.base)
+        for index, memory in enumerate(self.memories):
+            _U64.pack_into(context, layout.memory(index), memory.block.record)
+        for index, table in enumerate(self.tables):
+            _U64.pack_into(context, layout.table(index), table.record)
+        self._segments = bytearray(max(1, _PAIR.size * len(decoded.data_segments)))
+        segments, export = address_of(self._segments)
+        self._keep.append(export)
+        for index, segment in enumerate(decoded.data_segments):
+            if segment.mode == wasm.SEGMENT_PASSIVE:
+                place = self.module._data_address + segment.start
+                _PAIR.pack_into(self._segments, index * _PAIR.size, place, segment.end - segment.start)
+        _U64.pack_into(context, CTX_MEMORIES, address + layout.memories)
+        _U64.pack_into(context, CTX_TABLES, address + layout.tables)
+        _U64.pack_into(context, CTX_DATA_SEGMENTS, segments)
+        for offset in range(
+            layout.escaping, layout.escaping + FUNC_RECORD_SIZE * len(decoded.escaping), FUNC_RECORD_SIZE
+        ):
+            _U64.pack_into(context, offset + FUNC_VMCTX, address)
+            _U64.pack_into(context, offset + FUNC_SELF, address + offset)
+
+    def initialise(self) -> None:
+        """Apply element and data segments in order. A trap leaves in place what was done before it."""
+        decoded = self.module.decoded
+        self.elements = [[self.evaluate(item) for item in segment.items] for segment in decoded.elements]
+        for index, segment in enumerate(decoded.elements):
+            if segment.mode == wasm.SEGMENT_ACTIVE:
+                self.tables[segment.table].init(self.evaluate(segment.offset), self.elements[index])
+            if segment.mode != wasm.SEGMENT_PASSIVE:
+                self.elements[index] = []
+        for data in decoded.data_segments:
+            if data.mode == wasm.SEGMENT_ACTIVE:
+                block = self.memories[data.memory].block
+                offset, length = self.evaluate(data.offset), data.end - data.start
+                if offset + length > block.length:
+                    raise Trap._of(trap_codes.MEMORY_OUT_OF_BOUNDS)
+                ctypes.memmove(block.base + offset, self.module._data_address + data.start, length)
+
+    def run_start(self, store: Store) -> None:
+        """Call the start function, if there is one."""
+        decoded = self.module.decoded
+        func = decoded.start
+        if func < 0:
+            return
+        type = decoded.func_type(func)
+        if func < decoded.imported_funcs:
+            record = self.function_record(func)
+        else:  # it need not have a record in the context
+            own = bytearray(FUNC_RECORD_SIZE)
+            record, _ = address_of(own)
+            _RECORD.pack_into(own, 0, self.module._space.pad(func), self.address, signature_id(type), record)
+        store.engine.machine.call_raw(record, type, ())
+
+    def function_record(self, func: int) -> int:
+        """Address of the function record of an imported or escaping function: what a funcref is."""
+        layout = self.module.layout
+        if func < self.module.decoded.imported_funcs:
+            record: int = _U64.unpack_from(self._context, layout.imported_func(func) + FUNC_SELF)[0]
+            return record
+        return self.address + layout.escaping_func(func)
+
+    def evaluate(self, expression: wasm.ConstExpr) -> int:
+        """The raw bits of a constant expression."""
+        stack: list[int] = []
+        for step in expression:
+            op = step.op
+            if op == wasm.CONST_VALUE:
+                stack.append(step.operand)
+            elif op == wasm.CONST_GLOBAL_GET:
+                stack.append(self.globals[step.operand].bits)
+            elif op == wasm.CONST_REF_NULL:
+                stack.append(0)
+            elif op == wasm.CONST_REF_FUNC:
+                stack.append(self.function_record(step.operand))
+            else:
+                right, left = stack.pop(), stack.pop()
+                mask = 0xFFFF_FFFF if step.type == wasm.I32 else 0xFFFF_FFFF_FFFF_FFFF
+                value = left + right if op == wasm.CONST_ADD else left - right if op == wasm.CONST_SUB else left * right
+                stack.append(value & mask)
+        return stack.pop()
+
+    def drop_data(self, segment: int) -> None:
+        _PAIR.pack_into(self._segments, segment * _PAIR.size, 0, 0)
+
+    def export(self, store: Store, name: str) -> AsExtern | None:
+        """The export of that name, or None."""
+        if self._export_names is None:
+            self._export_names = {export.name: export for export in self.module.decoded.exports}
+        export = self._export_names.get(name)
+        return None if export is None else self.wrap(store, export)
+
+    def wrap(self, store: Store, export: wasm.Export) -> AsExtern:
+        """A new object for an export."""
+        index = export.index
+        if export.kind == wasm.EXTERN_FUNC:
+            return Func._of(store, self.function_record(index), self.module.decoded.func_type(index))
+        if export.kind == wasm.EXTERN_TABLE:
+            return Table._wrap(self.tables[index])
+        if export.kind == wasm.EXTERN_MEMORY:
+            return Memory._wrap(self.memories[index])
+        return Global._wrap(self.globals[index])
+
+
+def _own(store: Store, wanted: wasm.Import, item: Importable, kind: type[_Owned]) -> _Owned:
+    """The import as an object of the class that is wanted, which belongs to the store."""
+    if not isinstance(item, kind):
+        raise _incompatible(wanted)
+    _check_store(store, item)
+    return item
+
+
+def _check_store(store: Store, item: AsExtern) -> None:
+    data = (
+        item._store_data
+        if isinstance(item, Func)
+        else item._memory.store_data
+        if isinstance(item, Memory)
+        else item._table.store_data
+        if isinstance(item, Table)
+        else item._global.store_data
+    )
+    if data is not store._data:
+        raise WasmtimeError("cross-`Store` instantiation is not currently supported")
+
+
+def _incompatible(wanted: wasm.Import) -> LinkError:
+    return LinkError(f"incompatible import type for `{wanted.module}::{wanted.name}`")
+
+
+def _fits(wanted: wasm.Limits, size: int, maximum: int) -> bool:
+    """Whether a memory or table of this size and declared maximum may be imported with limits `wanted`."""
+    return size >= wanted.minimum and (wanted.maximum < 0 or 0 <= maximum <= wanted.maximum)
+
+
+def instantiate(store: Store, module: Module, imports: Sequence[Importable]) -> InstanceData:
+    """A new instance in the store: linked, initialised, its start function run.
+
+    The store owns it from the moment that something else may refer to it, so also after a trap on the way.
+    """
+    if module.engine.machine is not store.engine.machine:
+        raise WasmtimeError("cross-`Engine` instantiation is not currently supported")
+    limit = store._data.limits.instances
+    if 0 <= limit <= len(store._instances):
+        raise WasmtimeError(f"resource limit exceeded: instance count too high at {len(store._instances) + 1}")
+    store.engine.machine.take_first_place()
+    instance = InstanceData(store, module, imports)
+    register(instance.address, instance)
+    store._instances.append(instance)
+    instance.initialise()
+    instance.run_start(store)
+    return instance
+
+
+@final
+class Instance:
+    """A module brought to life in a store."""
+
+    __slots__ = ("_data", "_exports")
+
+    def __init__(self, store: Storelike, module: Module, imports: Sequence[AsExtern]) -> None:
+        """Instantiate with `imports` in the order of the module's. Raises LinkError if they do not fit, Trap if
+        initialisation traps, and what the start function raises."""
+        if not isinstance(module, Module):
+            raise TypeError("expected a `Module`")
+        for item in imports:
+            if not isinstance(item, (Func, Table, Memory, Global)):
+                raise TypeError("expected a Func, Global, Memory, or Table")
+        self._data = instantiate(store._store, module, imports)
+        self._exports: InstanceExports | None = None
+
+    @classmethod
+    def _wrap(cls, data: InstanceData) -> Instance:
+        instance = cls.__new__(cls)
+        instance._data = data
+        instance._exports = None
+        return instance
+
+    def exports(self, store: Storelike) -> InstanceExports:
+        """The exports by name and, in `by_index`, in order."""
+        owner = same_store(store, self._data.store_data)
+        if self._exports is None:
+            self._exports = InstanceExports(owner, self._data)
+        return self._exports
+
+
+@final
+class InstanceExports(Mapping[str, AsExtern]):
+    """The exports of an instance."""
+
+    def __init__(self, store: Store, instance: InstanceData) -> None:
+        self._by_name = {export.name: instance.wrap(store, export) for export in instance.module.decoded.exports}
+
+    @property
+    def by_index(self) -> Sequence[AsExtern]:
+        """The exports in order of their definition."""
+        return tuple(self._by_name.values())
+
+    def __getitem__(self, name: str) -> AsExtern:
+        return self._by_name[name]
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)

