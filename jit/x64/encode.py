@@ -70,6 +70,9 @@ _I32: Final = Struct("<i")
 _U32: Final = Struct("<I")
 _I64: Final = Struct("<q")
 
+# Opcodes with /digit that have a form for the accumulator: its opcode for digit 0 (others follow by 8).
+_ACCUMULATOR: Final[dict[int, int]] = {0x80: 0x04, 0x81: 0x05, 0xF6: 0xA8, 0xF7: 0xA9}
+
 # By row.
 _FIRST: Final[list[Encoding]] = [row.encodings[0] if row.encodings else ENCODINGS[0] for row in ROWS]
 _RULES: Final[list[int]] = [row.rule for row in ROWS]
@@ -232,7 +235,6 @@ def _instruction_bytes(encoding: Encoding, key: int) -> bytes:
             tail = bytes((0xC0 | (reg & 7) << 3 | rm & 7,))
     r = reg >> 3 & 1
 
-    last = encoding.last
     if encoding.form == FORM_VEX:
         vex_last = encoding.vex_last | (~vvvv & 15) << 3
         if x or b or vex_last & 0x80 or encoding.vex_map != 1:
@@ -242,9 +244,14 @@ def _instruction_bytes(encoding: Encoding, key: int) -> bytes:
         else:
             out.append(0xC5)
             out.append((r ^ 1) << 7 | vex_last)
-        out.append(last)
+        out.append(encoding.last)
         return bytes(out + tail)
 
+    last = encoding.last
+    if encoding.reg < 0 and not address and rm == 0 and last in _ACCUMULATOR and encoding.imm != IMM_NONE:
+        # Arithmetic on rax with an immediate of full size has a form without ModRM.
+        last = _ACCUMULATOR[last] + 8 * reg
+        tail = b""
     out += encoding.prefix
     rex = encoding.rex_w | r << 2 | x << 1 | b
     if rex or encoding.byte_reg and 4 <= reg < 8 or encoding.byte_rm and not address and 4 <= rm < 8:

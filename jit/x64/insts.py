@@ -10,7 +10,7 @@ Operands
     U: D: UD:      read, written, both. T: a scratch register of a sequence (written before the uses are read)
     G8 .. G64      general register            X               vector register
     rm8 .. rm64    general register or memory  xm32 .. xm128   vector register or memory
-    r32 r64 x      register in the ModRM r/m field (never memory)
+    r8 .. r64, x   register in the ModRM r/m field (never memory)
     m8 .. m64, m   memory only (m: an address, nothing is read)
     =rax =rcx =rdx fixed register that the encoding does not name
     r14 r15        this register, named by the encoding, unknown to the allocator: no entry in `Inst.operands`
@@ -248,7 +248,7 @@ def _operand(text: str) -> OperandSpec:
     kind_text, _, fixed = rest.partition("=")
     letters = kind_text.rstrip("0123456789")
     width = int(kind_text[len(letters) :] or "0")
-    if kind_text in REG_BY_NAME:
+    if kind_text in ("r14", "r15"):
         spec = OperandSpec(ROLE_NONE, KIND_NAMED, 64, REG_BY_NAME[kind_text], False, False, text)
     else:
         kind = _KINDS[letters]
@@ -317,7 +317,7 @@ def _fields(encoding: Encoding, specs: list[OperandSpec], digit: bool) -> None:
             reg_taken = True
         elif s.in_rm:
             encoding.rm = position
-            encoding.byte_rm = s.width == 8 and not memory or s.kind == KIND_RM and s.width == 8
+            encoding.byte_rm = s.width == 8
         elif s.kind in (KIND_REG, KIND_XMM) and s.fixed < 0:
             if not reg_taken:
                 encoding.reg, encoding.reg_mem = position, position_mem
@@ -652,7 +652,7 @@ BLSI64: Final = ins("blsi", "D:G64 U:rm64", "VEX.LZ.0F38.W1 F3 /3")
 
 # Conditions. SETCC leaves the upper bits as they were: D: of whatever the register held, UD: of the given value.
 SETCC: Final = ins("set", "D:rm8 cc", "0F 90+cc /0")
-SETCC_LOW: Final = ins("set", "UD:G8 cc", "0F 90+cc /0")  # into the low byte of a value, such as a ZERO32 before the compare
+SETCC_LOW: Final = ins("set", "UD:r8 cc", "0F 90+cc /0")  # into the low byte of a value, such as a ZERO32 before the compare
 SETCC_ZX: Final = ins("setzx", "D:G32 cc")  # setcc r8; movzx r32, r8. Leaves the flags alone
 CMOV32: Final = ins("cmov", "UD:G32 U:rm32 cc", "0F 40+cc /r")  # [result, if not cc, if cc]
 CMOV64: Final = ins("cmov", "UD:G64 U:rm64 cc", "REX.W 0F 40+cc /r")

@@ -184,6 +184,8 @@ def _plain(vcode: VCode | None, inst: Inst, row: Row, locations: list[int] | Non
         widths = [spec.width for spec in row.operands if spec.kind in (KIND_REG, KIND_RM)]
         if widths:
             mnemonic += f".{widths[0]}"
+    elif row.encoding_text.endswith("/rr"):
+        texts += texts
     return f"{mnemonic} {', '.join(texts)}" if texts else mnemonic
 
 
