@@ -1,8 +1,40 @@
-"""Code spaces: where a module's machine code lives, and which function an address belongs to."""
+"""Code spaces: where a module's machine code lives, and which function an address belongs to.
+
+A pad is 16 bytes, at first
+
+    mov eax, number of the pad      5 bytes; the lazy-compile stub finds function and module by it
+    jmp lazy_compile                5 bytes
+
+and, once the function is installed, its first 8 bytes are replaced by one aligned store: `jmp code` and the three bytes that
+were there, so that a thread between the two instructions still finds the second one whole.
+"""
 
 from __future__ import annotations
 
-from brolga.jit.code import CompiledFunction
+import struct
+import weakref
+from bisect import bisect_right, insort
+from collections.abc import Callable
+from typing import Final
+
+from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction
+
+from .arena import PAGE, CodeArena, exiting
+
+PAD_SIZE: Final = 16
+FUNCTION_ALIGN: Final = 32
+LARGEST_CHUNK: Final = 1 << 20
+
+_PAD: Final = struct.Struct("<BiBi6x")  # mov eax, imm32; jmp rel32
+_REL32: Final = struct.Struct("<i")
+_MOV_EAX: Final = 0xB8
+_JMP: Final = 0xE9
+
+# Every extent that holds pads or functions: (start, end, space), sorted. As in `arena`, only single operations of C code
+# change it (comparing the tuples runs no Python code, since no two extents begin at one address).
+_Extent = tuple[int, int, "weakref.ref[CodeSpace]"]
+_extents: list[_Extent] = []
+_BEYOND: Final = 1 << 64
 
 
 class CodeSpace:
@@ -12,33 +44,190 @@ class CodeSpace:
     on the native stack with the GIL held; whatever it raises leaves through wasm.
     """
 
-    owner: object
+    def __init__(
+        self,
+        arena: CodeArena,
+        lazy_compile: int,
+        trap_routine: int,
+        first: int,
+        count: int,
+        compile: Callable[[int], CompiledFunction],
+        owner: object,
+    ) -> None:
+        self.first: Final = first
+        self.count: Final = count
+        self._arena = arena
+        self._trap_routine = trap_routine
+        self._compile = compile
+        try:
+            self._owner: Callable[[], object] = weakref.ref(owner)
+        except TypeError:
+            self._owner = lambda: owner
+        self._functions: list[CompiledFunction | None] = [None] * count
+        self._addresses = [0] * count
+        self._starts: list[tuple[int, int]] = []  # (address of code, function), sorted
+        self._room: list[tuple[int, int]] = []  # at most one (address, size): where the next code goes
+        self._chunks: list[_Extent] = []
+        self._next_chunk = 4 * PAGE
+        self._pads = self._new_chunk(count * PAD_SIZE)
+        self._write_pads(lazy_compile)
+
+    @property
+    def owner(self) -> object:
+        """What owns the space (the module), or None if it is gone."""
+        return self._owner()
+
+    def _new_chunk(self, size: int) -> int:
+        """Allocate at least `size` bytes, use them, and leave the rest as room for code."""
+        total = (
+            -(-max(size + PAGE, self._next_chunk) // PAGE) * PAGE if self._chunks else -(-(size + PAGE) // PAGE) * PAGE
+        )
+        self._next_chunk = min(2 * total, LARGEST_CHUNK)
+        start = self._arena.allocate(total)
+        chunk = (start, start + total, weakref.ref(self))
+        self._chunks.append(chunk)
+        insort(_extents, chunk)
+        self._room.append((start + size, total - size))
+        return start
+
+    def _write_pads(self, lazy_compile: int) -> None:
+        pads = self._pads
+        number = (pads - self._arena.functions) // PAD_SIZE
+        distance = lazy_compile - (pads + 10)
+        pack = _PAD.pack
+        code = b"".join([pack(_MOV_EAX, number + i, _JMP, distance - PAD_SIZE * i) for i in range(self.count)])
+        self._arena.write(pads, code)
 
     def pad(self, func: int) -> int:
         """Address of the pad of function `func` (index in the module's index space); goes into function records."""
-        raise NotImplementedError
+        return self._pads + PAD_SIZE * (func - self.first)
 
     def code_address(self, func: int) -> int:
         """Address of the function's code, or 0 while it is not compiled."""
-        raise NotImplementedError
+        return self._addresses[func - self.first]
+
+    def compiled(self, func: int) -> CompiledFunction | None:
+        """The installed function, or None."""
+        return self._functions[func - self.first]
+
+    def compile(self, func: int) -> int:
+        """Compile and install a function unless that has happened. Returns the address of its code."""
+        return self._addresses[func - self.first] or self.install(self._compile(func))
 
     def install(self, function: CompiledFunction) -> int:
         """Copy the code into the arena, resolve relocations, patch the pad. Returns the address of the code.
 
         Installing a function again is harmless: the first code stays, its address is returned.
         """
-        raise NotImplementedError
+        self.install_all([function])
+        return self._addresses[function.index - self.first]
 
     def install_all(self, functions: list[CompiledFunction]) -> None:
         """Install several functions; calls among them become direct."""
-        raise NotImplementedError
+        first = self.first
+        placed: dict[int, int] = {}
+        for function in functions:
+            if not self._addresses[function.index - first] and function.index not in placed:
+                placed[function.index] = self._place(len(function.code))
+        for function in functions:
+            index = function.index
+            address = placed.pop(index, 0)
+            if not address:
+                continue
+            self._arena.write(address, self._relocate(function, address, placed))
+            if self._addresses[index - first]:  # another thread was faster
+                continue
+            self._functions[index - first] = function
+            insort(self._starts, (address, index))
+            self._addresses[index - first] = address
+            self._patch_pad(index, address)
+
+    def _place(self, size: int) -> int:
+        """An aligned address with room for `size` bytes."""
+        size = -(-size // FUNCTION_ALIGN) * FUNCTION_ALIGN
+        while True:
+            try:
+                address, room = self._room.pop()
+            except IndexError:
+                self._new_chunk(0)
+                continue
+            start = -(-address // FUNCTION_ALIGN) * FUNCTION_ALIGN
+            rest = room - (start - address) - size
+            if rest >= 0:
+                self._room.append((start + size, rest))
+                return start
+            self._next_chunk = max(self._next_chunk, size + PAGE)
+
+    def _relocate(self, function: CompiledFunction, address: int, placed: dict[int, int]) -> bytes | bytearray:
+        if not function.relocations:
+            return function.code
+        code = bytearray(function.code)
+        for relocation in function.relocations:
+            if relocation.kind == RELOC_FUNC:
+                func = relocation.target
+                target = self._addresses[func - self.first] or placed.get(func, 0) or self.pad(func)
+                if func == function.index:
+                    target = address
+            elif relocation.kind == RELOC_TRAP:
+                target = self._trap_routine
+            else:
+                raise ValueError(f"relocation of kind {relocation.kind}")
+            field = address + relocation.offset
+            _REL32.pack_into(code, relocation.offset, target + relocation.addend - field)
+        return code
+
+    def _patch_pad(self, func: int, address: int) -> None:
+        pad = self.pad(func)
+        distance = (address - (pad + 5)) & 0xFFFF_FFFF
+        rest = self._arena.read_word(pad) >> 40 << 40
+        self._arena.write_word(pad, rest | distance << 8 | _JMP)
+
+    def locate(self, pc: int) -> tuple[CompiledFunction | None, int, int] | None:
+        """(function, index, offset) of a pc in this space, as `find_code`."""
+        pad = pc - self._pads
+        if 0 <= pad < self.count * PAD_SIZE:
+            return None, self.first + pad // PAD_SIZE, 0
+        position = bisect_right(self._starts, (pc, _BEYOND)) - 1
+        if position < 0:
+            return None
+        start, index = self._starts[position]
+        function = self._functions[index - self.first]
+        if function is None or pc - start > len(function.code):
+            return None
+        return function, index, pc - start
 
     def close(self) -> None:
         """Give the code back. Nothing may refer to it any more. Called by the finaliser otherwise."""
-        raise NotImplementedError
+        if exiting():
+            return
+        while self._chunks:
+            chunk = self._chunks.pop()
+            _extents.remove(chunk)
+            self._arena.free(chunk[0], chunk[1] - chunk[0])
+
+    def __del__(self) -> None:
+        if hasattr(self, "_chunks"):
+            self.close()
+
+
+def _find_space(pc: int) -> CodeSpace | None:
+    position = bisect_right(_extents, (pc, _BEYOND)) - 1
+    if position < 0 or pc >= _extents[position][1]:
+        return None
+    return _extents[position][2]()
 
 
 def find_code(pc: int) -> tuple[CodeSpace, CompiledFunction | None, int, int] | None:
     """(space, function, function index, offset of pc in its code) of a code address; the function is None and the offset 0
     if pc is in the function's pad. None if pc is not in function code."""
-    raise NotImplementedError
+    space = _find_space(pc)
+    found = space.locate(pc) if space is not None else None
+    return (space, *found) if space is not None and found is not None else None
+
+
+def compile_pad(arena: CodeArena, number: int) -> int:
+    """What the lazy-compile stub calls: compile the function of a pad, return the address of its code."""
+    pad = arena.functions + number * PAD_SIZE
+    space = _find_space(pad)
+    assert space is not None
+    return space.compile(space.first + (pad - space._pads) // PAD_SIZE)

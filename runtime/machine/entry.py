@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from brolga.jit.wasm.types import FuncType
 
-from .machine import Machine
+if TYPE_CHECKING:
+    from .machine import Machine
 
 
 class EntryPoint:

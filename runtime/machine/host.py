@@ -1,16 +1,126 @@
-"""Python callables as wasm functions."""
+"""Python callables as wasm functions and as builtins."""
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from brolga.jit.vmctx import (
+    CTX_ACTIVATION,
+    CTX_MEMORY0_BASE,
+    FUNC_CODE,
+    FUNC_RECORD_SIZE,
+    FUNC_SELF,
+    FUNC_SIGNATURE,
+    FUNC_VMCTX,
+)
 from brolga.jit.wasm.types import FuncType
+
+from . import layout as L
+from .calls import call_layout, read_args, write_results
+from .state import StoreState
+from .traps import report_passing
+from .values import from_bits, signature_id, to_bits
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+_u32 = ctypes.c_uint32.from_address
+_u64 = ctypes.c_uint64.from_address
+
+Dispatch = Callable[[int], None]  # given the address of a call buffer
+
+
+def results_to_bits(type: FuncType, value: object, store: object) -> list[int]:
+    """Raw results of what a host function returned; TypeError if it does not fit."""
+    types = type.results
+    if not types:
+        if value is not None:
+            raise TypeError(f"a host function of type {type} must return None, not {value!r}")
+        return []
+    if len(types) == 1:
+        return [to_bits(types[0], value, store)]
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or len(value) != len(types):
+        raise TypeError(f"a host function of type {type} must return a sequence of {len(types)} values, not {value!r}")
+    return [to_bits(t, item, store) for t, item in zip(types, value)]
+
+
+def _raw_results(count: int, value: object) -> list[int]:
+    if count == 0:
+        return []
+    if count == 1:
+        return [value]  # type: ignore[list-item]
+    return list(value)  # type: ignore[call-overload, no-any-return]
+
+
+def _dispatch(type: FuncType, function: Callable[..., object], store: object, raw: bool) -> Dispatch:
+    """What the generic routine calls: converts between the call buffer and `function`."""
+    layout = call_layout(type)
+    params = type.params
+    count = len(type.results)
+
+    def call(buffer: int) -> None:
+        try:
+            bits = read_args(layout, buffer)
+            if raw:
+                results = _raw_results(count, function(*bits))
+            else:
+                values = [from_bits(t, value, store) for t, value in zip(params, bits)]
+                results = results_to_bits(type, function(*values), store)
+        except BaseException as error:
+            report_passing(error, _u64(buffer + L.CALL_STACK).value)
+            raise
+        write_results(layout, buffer, results)
+
+    return call
+
+
+def builtin_dispatch(type: FuncType, function: Callable[..., int | None]) -> Dispatch:
+    """As `_dispatch`, for a builtin: the function gets the address of the caller's context first, and raw values."""
+    layout = call_layout(type)
+    has_result = bool(type.results)
+
+    def call(buffer: int) -> None:
+        try:
+            result = function(_u64(buffer + L.CALL_CONTEXT).value, *read_args(layout, buffer))
+        except BaseException as error:
+            report_passing(error, _u64(buffer + L.CALL_STACK).value)
+            raise
+        if has_result:
+            write_results(layout, buffer, [result])  # type: ignore[list-item]
+
+    return call
 
 
 class HostFunction:
     """A Python callable with a function record. Made by `Machine.new_host_function`. Keep it alive while the record is in use."""
 
-    type: FuncType
+    __slots__ = ("_context", "_dispatch", "_function", "_record", "_state", "record", "type")
 
-    @property
-    def record(self) -> int:
-        """Address of its function record {code, vmctx, signature id, itself}: copy it into contexts and tables."""
-        raise NotImplementedError
+    def __init__(
+        self,
+        machine: Machine,
+        state: StoreState,
+        store: object,
+        type: FuncType,
+        function: Callable[..., object],
+        raw: bool,
+    ) -> None:
+        self.type: Final = type
+        self._state = state
+        self._function = function
+        self._dispatch = _dispatch(type, function, store, raw)
+        self._context = (ctypes.c_uint64 * (L.HOST_SIZE // 8))()
+        context = ctypes.addressof(self._context)
+        _u64(context + CTX_ACTIVATION).value = state.address
+        _u64(context + CTX_MEMORY0_BASE).value = 0
+        _u64(context + L.HOST_DISPATCH).value = id(self._dispatch)
+        _u64(context + L.HOST_CALLABLE).value = id(function)
+        self._record = (ctypes.c_uint64 * (FUNC_RECORD_SIZE // 8))()
+        # Address of its function record {code, vmctx, signature id, itself}: copy it into contexts and tables.
+        self.record: Final = ctypes.addressof(self._record)
+        _u64(self.record + FUNC_CODE).value = machine.host_routine
+        _u64(self.record + FUNC_VMCTX).value = context
+        _u32(self.record + FUNC_SIGNATURE).value = signature_id(type)
+        _u64(self.record + FUNC_SELF).value = self.record

@@ -1,14 +1,101 @@
 """Layouts of the C structures that hand-written machine code and Python share.
 
-The instance context (`brolga.jit.vmctx`) leaves 32 bytes to the runtime; the instance that owns a context fills them:
+Offsets are declared once, here; assembly text names them in braces (`[rbx + {STATE_THREAD}]`), see `assembler`.
+
+    instance context   `brolga.jit.vmctx`, with 32 bytes for the runtime: CTX_*
+    host context       what r15 points at in a host function: begins as an instance context, goes on with HOST_*
+    activation state   one a store: STATE_* (the first two fields are part of the contract with compiled code)
+    thread record      one a thread that ever entered wasm, reused by later threads, never freed: THREAD_*
+    entry frame        what an entry leaves on the native stack, STATE_NATIVE_STACK points at it: FRAME_*
+    call buffer        registers and stack words of one call, between Python and a generic routine: CALL_*
+    shared cells       process-wide variables of one machine: CELL_*
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-# In the instance context.
+from brolga.jit.vmctx import ACTIVATION_INTERRUPT, ACTIVATION_STACK_LIMIT
+
+# The instance context.
 CTX_MEMORIES: Final = 32  # address of the context's array of pointers to memory records
 CTX_DATA_SEGMENTS: Final = 40  # address of an array of {address, length} by data segment; length 0 when dropped
 CTX_TABLES: Final = 48  # address of the context's array of pointers to table records
 CTX_INSTANCE: Final = 56  # free for the embedding API: a number by which it finds the instance
+
+# The host context. Machine code of the generic host call uses HOST_DISPATCH only.
+HOST_DISPATCH: Final = 64  # PyObject*: called with the address of the call buffer
+HOST_CALLABLE: Final = 72  # PyObject*: the user's function
+HOST_SIZE: Final = 80
+
+# The activation state.
+STATE_STACK_LIMIT: Final = ACTIVATION_STACK_LIMIT
+STATE_INTERRUPT: Final = ACTIVATION_INTERRUPT
+STATE_NATIVE_STACK: Final = 16  # rsp of the native stack while wasm runs: the innermost entry frame
+STATE_THREAD: Final = 24  # thread record of the last entry
+STATE_PYTHON: Final = 32  # saved PyThreadState* while the GIL is released, else 0
+STATE_ACTIVATION: Final = 40  # number of the innermost activation, 0 if none
+STATE_COUNTER: Final = 48  # number that the last activation got
+STATE_REQUEST: Final = 56  # activations up to this number shall end
+STATE_TRAP_PC: Final = 64
+STATE_TRAP_STACK: Final = 72  # rsp at the trap, as unwinding needs it
+STATE_TRAP_ADDRESS: Final = 80  # faulting address, or 0
+STATE_TRAP_CODE: Final = 88  # trap code, or -1: look the pc up
+STATE_TRAP_RETURN: Final = 92  # u32, not zero if the pc is a return address
+STATE_OBJECT: Final = 96  # PyObject* (borrowed) of the StoreState
+STATE_SIZE: Final = 104
+
+# The thread record.
+THREAD_FS: Final = 0  # the thread's fs base, which names it; 0 if the record is free
+THREAD_STACK: Final = 8  # rsp for the next entry
+THREAD_STACK_LIMIT: Final = 16  # lowest rsp at which an entry may begin
+THREAD_STATE: Final = 24  # activation state while wasm runs, 0 in host calls and outside
+THREAD_SERIAL: Final = 32  # grows with each entry and each return of a host call
+THREAD_SEEN: Final = 40  # the watchdog's copy of it
+THREAD_ID: Final = 48  # u32, native id
+THREAD_SIGNALS: Final = 52  # u32, not zero: a Python signal handler waits for this thread
+THREAD_NEXT: Final = 56  # next record of the list
+THREAD_GS: Final = 64  # gs base as we left it
+THREAD_DEPTH: Final = 72  # u32, activations on this thread
+THREAD_FREE: Final = 76  # u32, not zero: may be given to another thread
+THREAD_STACK_LOW: Final = 80  # lowest accessible address of the wasm stack
+THREAD_STACK_HIGH: Final = 88
+THREAD_ALTERNATE: Final = 96  # address of the alternate signal stack that we installed
+THREAD_SIZE: Final = 104
+
+# The entry frame, from the address in STATE_NATIVE_STACK upwards. Below it the stack is free.
+FRAME_NATIVE_STACK: Final = 0  # what the entry found in these fields
+FRAME_ACTIVATION: Final = 8
+FRAME_STACK: Final = 16
+FRAME_MXCSR: Final = 24  # u32
+FRAME_FOREIGN_GS: Final = 28  # u32, not zero: somebody else uses gs, FRAME_GS must be restored
+FRAME_GS: Final = 32
+FRAME_FAIL: Final = 40  # where to go on if an exception leaves
+FRAME_SIZE: Final = 48
+
+# The call buffer. Results come back in CALL_RESULT_GPRS and CALL_RESULT_XMMS, which overlap the arguments.
+CALL_GPRS: Final = 0  # 6
+CALL_XMMS: Final = 48  # 8
+CALL_STACK: Final = 112  # host call: rsp of the wasm stack, at the return address; entry: number of stack words
+CALL_CONTEXT: Final = 120  # host call: r15
+CALL_RESULT_GPRS: Final = 0  # 4
+CALL_RESULT_XMMS: Final = 48  # 4
+CALL_SIZE: Final = 128
+CALL_WORDS: Final = 128  # entry: the stack words follow
+
+# Shared cells.
+CELL_PARKED: Final = 0  # u32, not zero: the watchdog sleeps until it is woken
+CELL_THREADS: Final = 8  # first thread record
+CELL_MAIN: Final = 16  # record of the main thread, or of no thread
+CELL_PID: Final = 24
+CELL_STOP: Final = 28  # u32, not zero: the watchdog ends
+CELL_SIZE: Final = 32
+
+MXCSR_DEFAULT: Final = 0x1F80
+MXCSR_CONTROL: Final = 0xFFC0  # all but the sticky exception flags
+
+STACK_SIZE: Final = 1 << 20  # of the wasm stack of a thread
+STACK_GUARD: Final = 64 << 10  # below it; function frames larger than a page probe each page
+ENTRY_RESERVE: Final = 20 << 10  # room that an entry wants: stack arguments, results, a frame
+
+SYMBOLS: Final[dict[str, int]] = {name: value for name, value in globals().items() if isinstance(value, int)}

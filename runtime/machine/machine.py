@@ -2,30 +2,286 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import os
+import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
+from brolga.ir import trap_codes
+from brolga.ir import types as ir_types
+from brolga.jit import builtins
 from brolga.jit.code import CompiledFunction
-from brolga.jit.settings import Settings
-from brolga.jit.wasm.types import FuncType
+from brolga.jit.settings import BOUNDS_EXPLICIT, BOUNDS_GUARD, MEMORY_BASE_GS, MEMORY_BASE_REGISTER, Settings
+from brolga.jit.wasm.types import I32, I64, FuncType
+from brolga.runtime.platform.interface import Platform, PlatformError
+from brolga.runtime.platform.linux import LinuxPlatform
+from brolga.runtime.platform.minimal import MinimalPlatform
 
-from .code import CodeSpace
-from .host import HostFunction
-from .memory import MemoryBlock
+from . import bulk, cpu
+from . import layout as L
+from . import routines as R
+from . import signals as S
+from .arena import CodeArena
+from .assembler import assemble
+from .calls import call_layout, read_results, write_args
+from .code import CodeSpace, compile_pad
+from .host import HostFunction, builtin_dispatch
+from .memory import RESERVATION, MemoryBlock, PlainMemory, ReservationPool, ReservedMemory
 from .state import StoreState
+from .threads import ThreadRecords
+from .traps import raise_trap
+
+_u32 = ctypes.c_uint32.from_address
+_u64 = ctypes.c_uint64.from_address
+
+POLL_SECONDS: Final = 0.005  # where polls do what signals do elsewhere
+IDLE_POLLS: Final = 20
+
+_C_API: Final = [
+    "PyErr_CheckSignals",
+    "PyErr_Clear",
+    "PyErr_Occurred",
+    "PyEval_RestoreThread",
+    "PyEval_SaveThread",
+    "PyFloat_FromDouble",
+    "PyLong_AsLong",
+    "PyLong_AsUnsignedLongLong",
+    "PyLong_FromLong",
+    "PyLong_FromUnsignedLong",
+    "PyLong_FromUnsignedLongLong",
+    "PyObject_CallNoArgs",
+    "PyObject_Vectorcall",
+    "Py_DecRef",
+]
+_C_LIBRARY: Final = ("raise", "signal")
+_THUNK_SIZE: Final = 16
+_IR_TO_WASM: Final = {ir_types.I32: I32, ir_types.I64: I64}
 
 
 class Machine:
     """Code arena, routines and signal handling of one platform. There is one per platform and process: see `machine`."""
 
-    name: str  # "linux" or "minimal"
+    def __init__(self, platform: Platform) -> None:
+        self.platform: Final = platform
+        self.name: Final = platform.name
+        self.arena: Final = CodeArena(platform)
+        self._keep: list[object] = []  # what machine code refers to
+        cells = (ctypes.c_uint64 * (L.CELL_SIZE // 8))()
+        self._keep.append(cells)
+        self._cells = ctypes.addressof(cells)
+        _u32(self._cells + L.CELL_PID).value = os.getpid()
+        _u32(self._cells + L.CELL_PARKED).value = 1
+        self.threads: Final = ThreadRecords(platform, self._cells)
+        self._watchdog_runs = False
+        self._watchdog_event = threading.Event()
+        self._reservations = ReservationPool(platform) if platform.reservations and self._can_reserve() else None
+        self._symbols: dict[str, object] = {
+            **{name: value for name, value in vars(trap_codes).items() if isinstance(value, int)},
+            "CELLS": hex(self._cells),
+            "FUNCTIONS_START": hex(self.arena.functions),
+            "FUNCTIONS_END": hex(self.arena.end),
+        }
+        self._add_thunks()
+        self._add_hooks()
+        self.cpu: Final = cpu.Cpu(self.emit(cpu.CPUID), self.emit(cpu.XGETBV))
+        self._choose_macros()
+        self._add_routines()
+        self._handlers = S.FaultHandlers(platform) if platform.signals else None
+        if self._handlers is not None:
+            self._add_signals(self._handlers)
+        self._native_builtins = {
+            builtins.MEMORY_FILL: self.emit(bulk.MEMORY_FILL),
+            builtins.MEMORY_COPY: self.emit(bulk.MEMORY_COPY),
+            builtins.MEMORY_INIT: self.emit(bulk.MEMORY_INIT),
+            builtins.INTERRUPT_POLL: self.emit(R.POLL),
+        }
+        self._enter = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(self._raw_entry)
+
+    # --- Machine code ---------------------------------------------------------------------------------------------------
+
+    def emit(self, text: str, symbols: dict[str, object] | None = None) -> int:
+        """Assemble a routine for good. Returns its address."""
+        table = self._symbols if symbols is None else {**self._symbols, **symbols}
+        guess = self.arena.next_stub()
+        code = assemble(text, guess, table)
+        address = self.arena.reserve_stub(len(code))
+        if address != guess:
+            code = assemble(text, address, table)
+        self.arena.write(address, code)
+        return address
+
+    def _add_thunks(self) -> None:
+        """C functions are too far for a rel32: each gets a `jmp [rip]; address` within reach."""
+        c_library = ctypes.CDLL(None)
+        for names, library in ((_C_API, ctypes.pythonapi), (_C_LIBRARY, c_library)):
+            start = self.arena.reserve_stub(_THUNK_SIZE * len(names))
+            for i, name in enumerate(names):
+                address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+                assert address is not None
+                thunk = start + _THUNK_SIZE * i
+                self.arena.write(thunk, b"\xff\x25\x00\x00\x00\x00" + address.to_bytes(8, "little"))
+                self._symbols[name] = hex(thunk)
+
+    def _add_hooks(self) -> None:
+        hooks = {
+            "HOOK_ATTACH": self._attach,
+            "HOOK_TRAP": raise_trap,
+            "HOOK_COMPILE": self._compile_pad,
+            "HOOK_WAKE": self._watchdog_event.set,
+        }
+        for name, hook in hooks.items():
+            self._keep.append(hook)
+            self._symbols[name] = hex(id(hook))
+
+    def _choose_macros(self) -> None:
+        """The variants of macros that fit platform and CPU."""
+        platform = self.platform
+        gs = platform.gs_base and self._reservations is not None
+        own_stack = platform.stacks
+        base = R.SET_BASE_GS if gs else R.SET_BASE_REGISTER if self._reservations is not None else ""
+        self._symbols |= R.COMMON_MACROS
+        self._symbols |= {
+            "PUSH_GS": R.PUSH_GS_USED if gs else R.PUSH_GS_UNUSED,
+            "POP_GS": R.POP_GS_USED if gs else R.POP_GS_UNUSED,
+            "NOTE_GS": R.NOTE_GS if gs else "",
+            "RESTORE_FOREIGN_GS": R.RESTORE_FOREIGN_GS_USED if gs else "",
+            "RESTORE_GS_AFTER_HOST": R.RESTORE_GS_USED if gs else "",
+            "SET_BASE_AT_ENTRY": base,
+            "STACK_CHECK": R.STACK_CHECK_OWN if own_stack else R.STACK_CHECK_NATIVE,
+            "TO_WASM": R.TO_WASM_OWN if own_stack else "",
+            "TO_NATIVE": R.TO_NATIVE_OWN if own_stack else R.TO_NATIVE_SAME,
+            "RELEASE_AT_ENTRY": "" if platform.signals else R.RELEASE_GIL,
+            "SAVE_GS": S.SAVE_GS_USED if gs else S.SAVE_GS_UNUSED,
+            "LOAD_GS": S.LOAD_GS_USED if gs else S.LOAD_GS_UNUSED,
+            "SAVE_VECTORS": S.SAVE_VECTORS_XSAVE if self.cpu.avx_state else S.SAVE_VECTORS_FXSAVE,
+            "LOAD_VECTORS": S.LOAD_VECTORS_XSAVE if self.cpu.avx_state else S.LOAD_VECTORS_FXSAVE,
+            "VECTOR_STATE_SIZE": S.XSAVE_SIZE if self.cpu.avx_state else S.FXSAVE_SIZE,
+            "IN_FUNCTIONS": S.IN_FUNCTIONS,
+            "MOVE": bulk.MOVE,
+        }
+        self._gs = gs
+
+    def _add(self, name: str, text: str) -> int:
+        """Assemble a routine that later ones may name."""
+        address = self.emit(text)
+        self._symbols[name] = hex(address)
+        return address
+
+    def _add_routines(self) -> None:
+        self._add("WAKE", R.WAKE_NATIVE if self.platform.threads else R.WAKE_PYTHON)
+        self._add("ATTACH", R.ATTACH)
+        self._add("EXIT_FAILED", R.EXIT_FAILED)
+        self._add("TRAP_EXIT", R.TRAP_EXIT)
+        self._add("NO_STACK", R.NO_STACK)
+        self._add("BUILTIN_TRAP", R.BUILTIN_TRAP)
+        self._trap_routine = self._add("TRAP_ROUTINE", R.TRAP_ROUTINE)
+        self._lazy_compile = self._add("LAZY_COMPILE", R.LAZY_COMPILE)
+        self.host_routine = self._add("HOST", R.HOST_GENERIC + R.BUILTIN_GENERIC)
+        self._add("BUILTIN", R.BUILTIN_GENERIC)
+        self._raw_entry = self._add("RAW_ENTRY", R.RAW_ENTRY)
+
+    def _add_signals(self, handlers: S.FaultHandlers) -> None:
+        cpython_handler = handlers.cpython_handler() or (1 << 64) - 1
+        self._symbols |= S.SIGNAL_SYMBOLS
+        self._symbols |= {
+            "HANDLERS": hex(ctypes.addressof(handlers.cells)),
+            "CPYTHON_HANDLER": hex(cpython_handler),
+            "DIVERSION_SIGNAL": handlers.diversion_signal,
+            "WATCHED_FLAGS": S.SA_SIGINFO | S.SA_ONSTACK,
+            "TICK_NANOSECONDS": S.TICK_NANOSECONDS,
+            "IDLE_TICKS": S.IDLE_TICKS,
+        }
+        self._add("SAFEPOINT", S.SAFEPOINT)
+        diversion = self._add("DIVERSION_HANDLER", S.DIVERSION_HANDLER)
+        self._add("PYTHON_HANDLER", S.PYTHON_HANDLER)
+        self._watchdog = self._add("WATCHDOG", S.WATCHDOG)
+        handlers.install(self.emit(S.FAULT_HANDLER), diversion)
+
+    # --- Threads and interruption ---------------------------------------------------------------------------------------
+
+    def _attach(self, state: StoreState) -> None:
+        """Called by an entry whose thread is not the one that the state has seen last."""
+        record = self.threads.current()
+        thread = _u64(state.address + L.STATE_THREAD)
+        if state.running and thread.value != record:
+            raise RuntimeError("the store is in use on another thread")
+        thread.value = record
+        self._start_watchdog()
+
+    def _start_watchdog(self) -> None:
+        if self._watchdog_runs:
+            return
+        self._watchdog_runs = True
+        if self.platform.threads:
+            self.platform.start_thread(self._watchdog)
+        else:
+            threading.Thread(target=self._poll_for_python, name="brolga-poll", daemon=True).start()
+
+    def _poll_for_python(self) -> None:
+        """Without signals: every few milliseconds let the running activations look for what wants them."""
+        idle = 0
+        parked = _u32(self._cells + L.CELL_PARKED)
+        while True:
+            self._watchdog_event.wait(POLL_SECONDS)
+            running = [state for record in self.threads.all() if (state := _u64(record + L.THREAD_STATE).value)]
+            for state in running:
+                _u32(state + L.STATE_INTERRUPT).value = 1
+            idle = 0 if running else idle + 1
+            if idle > IDLE_POLLS:
+                self._watchdog_event.clear()
+                parked.value = 1
+                self._watchdog_event.wait()
+                self._watchdog_event.clear()
+                idle = 0
+
+    def kick(self, record: int) -> None:
+        """Make the thread of a record look at the requests of its activation state, if it is in wasm."""
+        if self._handlers is not None and _u64(record + L.THREAD_STATE).value:
+            self.platform.signal_thread(_u32(record + L.THREAD_ID).value, self._handlers.diversion_signal)
+
+    def interrupt_all(self) -> None:
+        """End every activation of this machine, on all threads."""
+        for record in self.threads.all():
+            state = _u64(record + L.THREAD_STATE).value
+            if state:
+                _u64(state + L.STATE_REQUEST).value = _u64(state + L.STATE_COUNTER).value
+                _u32(state + L.STATE_INTERRUPT).value = 1
+                self.kick(record)
+
+    def take_first_place(self) -> None:
+        """Make our signal handlers the first again if somebody has replaced them. Call it at each instantiation."""
+        if self._handlers is not None:
+            self._handlers.take_first_place()
+
+    def after_fork_in_child(self) -> None:
+        _u32(self._cells + L.CELL_PID).value = os.getpid()
+        _u32(self._cells + L.CELL_PARKED).value = 1
+        self._watchdog_runs = False
+        self.threads.after_fork_in_child()
+
+    # --- What the embedding API makes ------------------------------------------------------------------------------------
 
     def settings(self, opt_level: int = 2, features: frozenset[str] | None = None) -> Settings:
         """Settings for code that shall run here. `features` None: all that the CPU has."""
-        raise NotImplementedError
+        platform = self.platform
+        return Settings(
+            memory_base=MEMORY_BASE_GS if self._gs else MEMORY_BASE_REGISTER,
+            bounds=BOUNDS_GUARD if self._reservations is not None else BOUNDS_EXPLICIT,
+            signals=platform.signals,
+            stack_guard=platform.stacks,
+            poll=not platform.signals,
+            opt_level=opt_level,
+            features=self.cpu.features if features is None else features,
+        )
 
     def new_state(self) -> StoreState:
         """The activation state of a new store."""
-        raise NotImplementedError
+        return StoreState(self)
+
+    def _compile_pad(self, number: int) -> int:
+        return compile_pad(self.arena, number)
 
     def new_code_space(
         self, first: int, count: int, compile: Callable[[int], CompiledFunction], owner: object
@@ -35,11 +291,20 @@ class Machine:
         `compile(func)` is called on the first call of a function that is not installed. `owner` appears in backtraces; it is
         referred to weakly if it can be.
         """
-        raise NotImplementedError
+        return CodeSpace(self.arena, self._lazy_compile, self._trap_routine, first, count, compile, owner)
+
+    def _can_reserve(self) -> bool:
+        try:
+            self.platform.unreserve(self.platform.reserve(RESERVATION), RESERVATION)
+        except PlatformError:
+            return False
+        return True
 
     def new_memory(self, length: int, maximum: int) -> MemoryBlock:
         """A memory of `length` zero bytes that can grow to `maximum` bytes. MemoryError if the system refuses."""
-        raise NotImplementedError
+        if self._reservations is not None:
+            return ReservedMemory(self._reservations, length, maximum)
+        return PlainMemory(self.platform, length, maximum)
 
     def new_host_function(
         self, state: StoreState, store: object, type: FuncType, function: Callable[..., object], raw: bool = False
@@ -50,34 +315,79 @@ class Machine:
         several; TypeError through wasm if it does not fit. `store` is handed to the reference converters only. With `raw`,
         values are raw bits both ways, without checks.
         """
-        raise NotImplementedError
+        return HostFunction(self, state, store, type, function, raw)
 
     def new_builtins(self, functions: Sequence[Callable[..., int | None] | None]) -> BuiltinTable:
         """A table for CTX_BUILTINS. `functions[n]` serves builtin n of `brolga.jit.builtins`: called with the address of the
         caller's vmctx and the raw arguments, returns the raw result. None where the native routine serves: memory_fill,
         memory_copy, memory_init (they use CTX_MEMORIES and CTX_DATA_SEGMENTS), interrupt."""
-        raise NotImplementedError
+        return BuiltinTable(self, functions, self._native_builtins)
 
     def call_raw(self, record: int, type: FuncType, args: Sequence[int]) -> list[int]:
         """Call the function whose record is at address `record`, through ctypes: raw bits in, raw bits out.
 
         Traps and exceptions of host functions are raised.
         """
-        raise NotImplementedError
-
-    def take_first_place(self) -> None:
-        """Make our signal handlers the first again if somebody has replaced them. Call it at each instantiation."""
-        raise NotImplementedError
+        layout = call_layout(type)
+        buffer = write_args(layout, list(args))
+        self._enter(record, ctypes.addressof(buffer))
+        return read_results(layout, buffer)
 
 
 class BuiltinTable:
-    """Addresses of the builtin routines, for CTX_BUILTINS."""
+    """Addresses of the builtin routines, for CTX_BUILTINS. Keep it alive while a context points to it."""
 
-    @property
-    def address(self) -> int:
-        raise NotImplementedError
+    def __init__(
+        self, machine: Machine, functions: Sequence[Callable[..., int | None] | None], native: dict[int, int]
+    ) -> None:
+        self._keep: list[object] = []
+        self._table = (ctypes.c_uint64 * builtins.BUILTIN_COUNT)()
+        self.address: Final = ctypes.addressof(self._table)
+        for number in range(builtins.BUILTIN_COUNT):
+            function = functions[number] if number < len(functions) else None
+            if function is not None:
+                self._table[number] = self._thunk(machine, number, function)
+            elif number in native:
+                self._table[number] = native[number]
+            else:
+                raise ValueError(f"no routine for the builtin {builtins.BUILTIN_NAMES[number]}")
+
+    def _thunk(self, machine: Machine, number: int, function: Callable[..., int | None]) -> int:
+        """Code that enters the generic routine with the builtin's own host context in r11."""
+        signature = builtins.BUILTIN_SIGNATURES[number]
+        type = FuncType(
+            tuple(_IR_TO_WASM[t] for t in signature.params), tuple(_IR_TO_WASM[t] for t in signature.results)
+        )
+        dispatch = builtin_dispatch(type, function)
+        context = (ctypes.c_uint64 * (L.HOST_SIZE // 8))()
+        _u64(ctypes.addressof(context) + L.HOST_DISPATCH).value = id(dispatch)
+        self._keep += [dispatch, context]
+        return machine.emit("mov r11, {CONTEXT}\n jmp {BUILTIN}", {"CONTEXT": hex(ctypes.addressof(context))})
+
+
+_machines: dict[str, Machine] = {}
+_PLATFORMS: Final[dict[str, type[Platform]]] = {"linux": LinuxPlatform, "minimal": MinimalPlatform}
 
 
 def machine(name: str = "linux") -> Machine:
     """The machine of the platform `name`, made on first use."""
-    raise NotImplementedError
+    found = _machines.get(name)
+    if found is None:
+        if name not in _PLATFORMS:
+            raise ValueError(f"platform {name!r} is none of {', '.join(_PLATFORMS)}")
+        found = _machines[name] = Machine(_PLATFORMS[name]())
+    return found
+
+
+def _after_fork_in_child() -> None:
+    for machine in _machines.values():
+        machine.after_fork_in_child()
+
+
+def _at_exit() -> None:
+    for machine in _machines.values():
+        machine.interrupt_all()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections import deque
+from typing import Final
+
+from brolga.jit.vmctx import MEMORY_BASE, MEMORY_LENGTH
+from brolga.runtime.platform.interface import Platform, PlatformError
+
+from .arena import exiting
+
+_u64 = ctypes.c_uint64.from_address
+
+WASM_PAGE: Final = 65536
+# A 32-bit index plus a 32-bit static offset plus the access itself.
+RESERVATION: Final = (8 << 30) + WASM_PAGE
+MOST_POOLED: Final = 64
+MOST_POOLED_BYTES: Final = 1 << 20  # larger ones are unmapped, which gives their page tables back too
+
 
 class MemoryBlock:
     """One linear memory: its bytes, and its memory record {base, length} for machine code.
@@ -9,19 +26,23 @@ class MemoryBlock:
     Made by `Machine.new_memory`. On platforms with reservations the base never changes; otherwise `grow` may move it.
     """
 
-    @property
-    def record(self) -> int:
-        """Address of the memory record."""
-        raise NotImplementedError
+    def __init__(self, maximum: int) -> None:
+        self.maximum: Final = maximum
+        self._record = (ctypes.c_uint64 * 2)()
+        self.record: Final = ctypes.addressof(self._record)  # address of the memory record
 
     @property
     def base(self) -> int:
-        raise NotImplementedError
+        return _u64(self.record + MEMORY_BASE).value
 
     @property
     def length(self) -> int:
         """Bytes accessible now."""
-        raise NotImplementedError
+        return _u64(self.record + MEMORY_LENGTH).value
+
+    def _set(self, base: int, length: int) -> None:
+        _u64(self.record + MEMORY_BASE).value = base
+        _u64(self.record + MEMORY_LENGTH).value = length
 
     def grow(self, length: int) -> bool:
         """Make it `length` bytes (new ones zero). False if the system refuses or `length` exceeds the maximum."""
@@ -31,3 +52,89 @@ class MemoryBlock:
         """Give the pages back. The record's length becomes 0. Must not be called while code may still use it; called by the
         finaliser otherwise."""
         raise NotImplementedError
+
+    def __del__(self) -> None:
+        if not exiting():
+            self.release()
+
+
+class ReservationPool:
+    """Reservations of one platform, all of one size; released ones are kept for the next memory."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform: Final = platform
+        self._pool: deque[int] = deque()
+
+    def take(self) -> int:
+        try:
+            return self._pool.pop()
+        except IndexError:
+            return self.platform.reserve(RESERVATION)
+
+    def give(self, address: int, length: int) -> None:
+        if len(self._pool) < MOST_POOLED and length <= MOST_POOLED_BYTES:
+            self.platform.decommit(address, length)
+            self._pool.append(address)
+        else:
+            self.platform.unreserve(address, RESERVATION)
+
+
+class ReservedMemory(MemoryBlock):
+    """In a reservation: accesses outside fault, growing commits pages in place."""
+
+    def __init__(self, pool: ReservationPool, length: int, maximum: int) -> None:
+        super().__init__(maximum)
+        self._pool = pool
+        self._address = 0
+        self._address = pool.take()
+        self._set(self._address, 0)
+        if not self.grow(length):
+            self.release()
+            raise PlatformError(f"no memory for {length} bytes")
+
+    def grow(self, length: int) -> bool:
+        now = self.length
+        if length > self.maximum or not self._pool.platform.commit(self._address + now, length - now):
+            return False
+        self._set(self._address, length)
+        return True
+
+    def release(self) -> None:
+        address, self._address = self._address, 0
+        if address:
+            length = self.length
+            self._set(0, 0)
+            self._pool.give(address, length)
+
+
+class PlainMemory(MemoryBlock):
+    """A plain allocation, which moves when it grows beyond what was allocated: accesses compare with the record."""
+
+    def __init__(self, platform: Platform, length: int, maximum: int) -> None:
+        super().__init__(maximum)
+        self._platform = platform
+        self._capacity = 0
+        self._keep: object = None
+        if not self.grow(length):
+            raise PlatformError(f"no memory for {length} bytes")
+
+    def grow(self, length: int) -> bool:
+        now = self.length
+        if length > self.maximum:
+            return False
+        base = self.base
+        if length > self._capacity or not base:
+            capacity = min(max(length, self._capacity * 3 // 2), max(self.maximum, length))
+            try:
+                new_base, keep = self._platform.allocate(capacity)
+            except PlatformError:
+                return False
+            ctypes.memmove(new_base, base, now)
+            self._keep, self._capacity, base = keep, capacity, new_base
+        self._set(base, length)
+        return True
+
+    def release(self) -> None:
+        self._set(0, 0)
+        self._keep = None
+        self._capacity = 0

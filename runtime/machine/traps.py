@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final, final
+
+from brolga.ir.errors import BrolgaError
+from brolga.ir.trap_codes import STACK_OVERFLOW, TRAP_MESSAGES
+from brolga.jit.code import CompiledFunction
+
+from . import layout as L
+from .code import find_code
+from .state import StoreState
+
+_i32 = ctypes.c_int32.from_address
+_u32 = ctypes.c_uint32.from_address
+_u64 = ctypes.c_uint64.from_address
+
+OUTER_FRAMES: Final = 50
+INNER_FRAMES: Final = 200
 
 
 @final
@@ -27,21 +44,117 @@ class TrapInfo:
     __slots__ = ("address", "code", "frames")
 
     def __init__(self, code: int, frames: list[Frame], address: int = 0) -> None:
-        self.code: Final = code
-        self.frames: Final = frames
-        self.address: Final = address
+        self.code = code
+        self.frames = frames
+        self.address = address
 
 
 TrapFactory = Callable[[TrapInfo], BaseException]
 ExceptionHook = Callable[[BaseException, list[Frame]], None]
 
 
+class UnexpectedFault(BrolgaError):
+    """Compiled code faulted where it must not: a bug of the compiler, or memory was unmapped under it."""
+
+
+def _plain_trap(info: TrapInfo) -> BaseException:
+    return BrolgaError(TRAP_MESSAGES[info.code])
+
+
+_factory: TrapFactory = _plain_trap
+_hook: ExceptionHook | None = None
+
+
 def set_trap_factory(factory: TrapFactory) -> None:
     """Set, for the whole process, what makes the exception that a trap raises."""
-    raise NotImplementedError
+    global _factory
+    _factory = factory
 
 
 def set_exception_hook(hook: ExceptionHook | None) -> None:
     """Set what is told of each exception that a host function or builtin raises through wasm, with the wasm frames it
     crosses (of this activation). The exception itself goes on unchanged (the hook may add a note)."""
-    raise NotImplementedError
+    global _hook
+    _hook = hook
+
+
+def report_passing(exception: BaseException, wasm_stack: int) -> None:
+    """A host function called with rsp = `wasm_stack` (at the return address) raises."""
+    if _hook is not None:
+        _hook(exception, unwind(_u64(wasm_stack).value, wasm_stack + 8, True))
+
+
+def raise_trap(state: StoreState) -> None:
+    """Raise the exception of the trap that is recorded in the state. Called by the trap exit, on the native stack, with the
+    dead wasm frames still in place."""
+    address = state.address
+    pc = _u64(address + L.STATE_TRAP_PC).value
+    stack = _u64(address + L.STATE_TRAP_STACK).value
+    fault = _u64(address + L.STATE_TRAP_ADDRESS).value
+    code = _i32(address + L.STATE_TRAP_CODE).value
+    returns = _u32(address + L.STATE_TRAP_RETURN).value != 0
+    if code < 0:
+        code = _trap_code(pc, returns)
+        record = _u64(address + L.STATE_THREAD).value
+        low = _u64(record + L.THREAD_STACK_LOW).value
+        if not returns and low - L.STACK_GUARD <= fault < low:
+            code = STACK_OVERFLOW
+    frames = unwind(pc, stack, returns)
+    if code < 0:
+        raise UnexpectedFault(f"unexpected fault at pc {pc:#x}, address {fault:#x}, in {_describe(frames)}")
+    raise _factory(TrapInfo(code, frames, fault))
+
+
+def _describe(frames: list[Frame]) -> str:
+    return f"function {frames[0].func} at offset {frames[0].offset:#x}" if frames else "no known function"
+
+
+def _trap_code(pc: int, returns: bool) -> int:
+    """The trap code of a faulting instruction, or of the return address of a call to the trap routine; -1 if there is none."""
+    found = find_code(pc - 1 if returns else pc)
+    if found is None or found[1] is None:
+        return -1
+    function = found[1]
+    offset = found[3] + 1 if returns else found[3]
+    position = bisect_right(function.trap_offsets, offset) - 1
+    if position < 0 or function.trap_offsets[position] != offset:
+        return -1
+    return function.trap_codes[position]
+
+
+def _in_force(offsets: list[int], values: list[int], offset: int, otherwise: int) -> int:
+    position = bisect_right(offsets, offset) - 1
+    return values[position] if position >= 0 else otherwise
+
+
+def unwind(pc: int, stack: int, returns: bool) -> list[Frame]:
+    """The wasm frames from the innermost outwards, up to the entry of the activation.
+
+    `stack` is rsp when the instruction at `pc` began; with `returns`, `pc` is a return address that has been taken off the stack.
+    A deep stack is cut in the middle: the inner INNER_FRAMES and the outer OUTER_FRAMES remain.
+    """
+    inner: list[Frame] = []
+    outer: list[Frame] = []
+    while True:
+        # What holds for a return address is what held for the call before it.
+        found = find_code(pc - 1 if returns else pc)
+        if found is None:
+            break
+        space, function, func, offset = found
+        frame = Frame(space.owner, func, _location(function, offset))
+        if len(inner) < INNER_FRAMES:
+            inner.append(frame)
+        else:
+            outer.append(frame)
+            if len(outer) > 2 * OUTER_FRAMES:
+                del outer[:OUTER_FRAMES]
+        if function is not None:
+            stack += _in_force(function.frame_offsets, function.frame_sizes, offset, 0)
+        pc = _u64(stack).value
+        stack += 8
+        returns = True
+    return inner + outer[-OUTER_FRAMES:]
+
+
+def _location(function: CompiledFunction | None, offset: int) -> int:
+    return -1 if function is None else _in_force(function.source_offsets, function.source_locs, offset, -1)

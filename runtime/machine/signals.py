@@ -1,0 +1,505 @@
+"""Signal handlers, the safepoint and the watchdog: machine code that the kernel calls, and its installation.
+
+    fault handler      SIGSEGV SIGBUS SIGFPE SIGILL: a fault in compiled code is recorded in the activation state, and the thread
+                       continues in the trap exit. Others go to the handlers that were there before.
+    diversion handler  a real-time signal of our own: if the thread is in compiled code, it continues in the safepoint.
+    Python handler     in front of CPython's own handler, for each signal that has a Python handler: calls it, then diverts
+                       the main thread, so that the Python handler runs at once.
+    safepoint          saves all registers on the native stack (the wasm stack may be full), runs Python's signal handlers, ends the
+                       activation if that was asked for, releases the GIL, and resumes where the thread was.
+    watchdog           a native thread: each millisecond it looks for threads that have been in wasm since the last look, and
+                       sends them to the safepoint if they hold the GIL or somebody waits for them; it also puts the
+                       Python handler in place again where `signal.signal` or `asyncio.run` have replaced it.
+
+In compiled code r15 is always a context, so the state is found through the interrupted registers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import threading
+from typing import Final
+
+from brolga.runtime.platform.interface import Platform
+
+SA_SIGINFO: Final = 4
+SA_ONSTACK: Final = 0x0800_0000
+SA_RESTART: Final = 0x1000_0000
+SA_NODEFER: Final = 0x4000_0000
+
+FAULTS: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+
+# Cells of the fault handler, after one another: handlers by signal number.
+ORIGINAL: Final = 0  # installed before us
+LATER: Final = 65 * 8  # installed after us, when we took the first place back
+LAST_PC: Final = 130 * 8  # the last fault that went to a later handler, and how many times in a row
+LAST_ADDRESS: Final = 131 * 8
+LAST_COUNT: Final = 132 * 8
+HANDLER_CELLS: Final = 133 * 8
+
+SIGNAL_SYMBOLS: Final = {
+    "ORIGINAL": ORIGINAL,
+    "LATER": LATER,
+    "LAST_PC": LAST_PC,
+    "LAST_ADDRESS": LAST_ADDRESS,
+    "LAST_COUNT": LAST_COUNT,
+    # ucontext_t and siginfo_t
+    "UC_R15": 96,
+    "UC_RSP": 160,
+    "UC_RIP": 168,
+    "UC_RFLAGS": 176,
+    "SI_CODE": 8,
+    "SI_ADDRESS": 16,
+}
+
+# Label `foreign` unless the interrupted pc (left in rcx) is in compiled code.
+IN_FUNCTIONS: Final = """
+    mov rcx, [rdx + {UC_RIP}]
+    mov rax, {FUNCTIONS_START}
+    cmp rcx, rax
+    jb foreign
+    mov rax, {FUNCTIONS_END}
+    cmp rcx, rax
+    jae foreign
+"""
+
+FAULT_HANDLER: Final = """
+    cmp dword ptr [rsi + {SI_CODE}], 0
+    jle sent
+    {IN_FUNCTIONS}
+    mov r8, [rdx + {UC_R15}]
+    mov r8, [r8 + {CTX_ACTIVATION}]
+    mov [r8 + {STATE_TRAP_PC}], rcx
+    mov rax, [rdx + {UC_RSP}]
+    mov [r8 + {STATE_TRAP_STACK}], rax
+    mov rax, [rsi + {SI_ADDRESS}]
+    mov [r8 + {STATE_TRAP_ADDRESS}], rax
+    mov dword ptr [r8 + {STATE_TRAP_CODE}], -1
+    mov dword ptr [r8 + {STATE_TRAP_RETURN}], 0
+    mov rax, {TRAP_EXIT}
+    mov [rdx + {UC_RIP}], rax
+    ret
+sent:                             # by kill or raise
+    {IN_FUNCTIONS}
+    jmp chain
+foreign:
+    cmp dword ptr [rsi + {SI_CODE}], 0
+    jg chain
+    {FS_BASE_TO_RCX}              # faulthandler was called first, has uninstalled itself and raises again: while this
+    mov r8, {CELLS}               # thread is in wasm, let the access fault once more
+    mov r8, [r8 + {CELL_THREADS}]
+next:
+    test r8, r8
+    jz chain
+    cmp rcx, [r8 + {THREAD_FS}]
+    je found
+    mov r8, [r8 + {THREAD_NEXT}]
+    jmp next
+found:
+    cmp qword ptr [r8 + {THREAD_STATE}], 0
+    je chain
+    ret
+chain:
+    mov eax, edi
+    mov rcx, {HANDLERS}
+    mov r8, [rcx + rax*8 + {LATER}]
+    test r8, r8
+    jz older
+    mov r9, [rdx + {UC_RIP}]      # a handler that neither cures nor ends the same fault a thousand times is passed over
+    mov r10, [rsi + {SI_ADDRESS}]
+    cmp r9, [rcx + {LAST_PC}]
+    jne fresh
+    cmp r10, [rcx + {LAST_ADDRESS}]
+    jne fresh
+    inc qword ptr [rcx + {LAST_COUNT}]
+    cmp qword ptr [rcx + {LAST_COUNT}], 1000
+    jb later
+    jmp older
+fresh:
+    mov [rcx + {LAST_PC}], r9
+    mov [rcx + {LAST_ADDRESS}], r10
+    mov qword ptr [rcx + {LAST_COUNT}], 0
+later:                            # it may chain to us in turn: then the older ones are meant
+    push rbx
+    push r12
+    push r13
+    lea rbx, [rcx + rax*8 + {LATER}]
+    mov r12, r8
+    mov qword ptr [rbx], 0
+    call r8
+    mov [rbx], r12
+    pop r13
+    pop r12
+    pop rbx
+    ret
+older:
+    mov rax, [rcx + rax*8 + {ORIGINAL}]
+    cmp rax, 1
+    ja call_original
+    je ignored
+    push rbx
+    push r12
+    push r13
+    mov ebx, edi
+    mov r12d, [rsi + {SI_CODE}]
+    xor esi, esi
+    call {signal}
+    test r12d, r12d
+    jg again
+    mov edi, ebx
+    call {raise}
+again:
+    pop r13
+    pop r12
+    pop rbx
+ignored:
+    ret
+call_original:
+    jmp rax
+"""
+
+# Lets the interrupted thread continue in the safepoint. An iretq frame on the native stack leads back.
+DIVERSION_HANDLER: Final = """
+    {IN_FUNCTIONS}
+    mov r8, [rdx + {UC_R15}]
+    mov r8, [r8 + {CTX_ACTIVATION}]
+    mov r9, [r8 + {STATE_NATIVE_STACK}]
+    sub r9, 48
+    mov [r9], rcx
+    xor eax, eax
+    mov ax, cs
+    mov [r9 + 8], rax
+    mov rax, [rdx + {UC_RFLAGS}]
+    mov [r9 + 16], rax
+    mov rax, [rdx + {UC_RSP}]
+    mov [r9 + 24], rax
+    xor eax, eax
+    mov ax, ss
+    mov [r9 + 32], rax
+    mov [rdx + {UC_RSP}], r9
+    mov rax, {SAFEPOINT}
+    mov [rdx + {UC_RIP}], rax
+foreign:
+    ret
+"""
+
+PYTHON_HANDLER: Final = """
+    push rbx
+    push r12
+    push r13
+    mov rbx, rdx
+    mov rax, {CPYTHON_HANDLER}
+    call rax
+    mov r8, {CELLS}
+    mov r9, [r8 + {CELL_MAIN}]
+    cmp qword ptr [r9 + {THREAD_STATE}], 0
+    je out
+    mov dword ptr [r9 + {THREAD_SIGNALS}], 1
+    {FS_BASE_TO_RCX}
+    cmp rcx, [r9 + {THREAD_FS}]
+    jne elsewhere
+    mov rdx, rbx
+    pop r13
+    pop r12
+    pop rbx
+    jmp {DIVERSION_HANDLER}
+elsewhere:
+    mov eax, 234
+    mov edi, [r8 + {CELL_PID}]
+    mov esi, [r9 + {THREAD_ID}]
+    mov edx, {DIVERSION_SIGNAL}
+    syscall
+out:
+    pop r13
+    pop r12
+    pop rbx
+    ret
+"""
+
+# At [rsp]: rip, cs, rflags, rsp, ss; rsp is 48 below the entry frame. All registers are the interrupted function's.
+SAFEPOINT: Final = """
+    push rax
+    push rcx
+    push rdx
+    push rbx
+    push rbp
+    push rsi
+    push rdi
+    push r8
+    push r9
+    push r10
+    push r11
+    push r12
+    push r13
+    push r14
+    push r15
+    {SAVE_GS}
+    cld
+    mov rbx, [r15 + {CTX_ACTIVATION}]
+    mov rbp, [rbx + {STATE_THREAD}]
+    mov r12, rsp
+    sub rsp, {VECTOR_STATE_SIZE}
+    and rsp, -64
+    {SAVE_VECTORS}
+    mov r13, [rbp + {THREAD_STACK}]
+    mov rax, [r12 + 128 + 24]
+    sub rax, 128
+    and rax, -16
+    mov [rbp + {THREAD_STACK}], rax
+    mov qword ptr [rbp + {THREAD_STATE}], 0
+    {NOTE_GS}
+    {TAKE_GIL}
+    mov dword ptr [rbp + {THREAD_SIGNALS}], 0
+    call {PyErr_CheckSignals}
+    test eax, eax
+    jnz raised
+    mov rax, [rbx + {STATE_REQUEST}]
+    cmp rax, [rbx + {STATE_ACTIVATION}]
+    jae interrupted
+    call {PyEval_SaveThread}
+    mov [rbx + {STATE_PYTHON}], rax
+    mov [rbp + {THREAD_STACK}], r13
+    inc qword ptr [rbp + {THREAD_SERIAL}]
+    mov [rbp + {THREAD_STATE}], rbx
+    mov rcx, {CELLS}
+    cmp dword ptr [rcx + {CELL_PARKED}], 0
+    jne wake
+woken:
+    {LOAD_VECTORS}
+    mov rsp, r12
+    {LOAD_GS}
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rdi
+    pop rsi
+    pop rbp
+    pop rbx
+    pop rdx
+    pop rcx
+    pop rax
+    iretq
+wake:
+    call {WAKE}
+    jmp woken
+raised:
+    jmp {EXIT_FAILED}
+interrupted:
+    mov rax, [r12 + 128]
+    mov [rbx + {STATE_TRAP_PC}], rax
+    mov rax, [r12 + 128 + 24]
+    mov [rbx + {STATE_TRAP_STACK}], rax
+    mov qword ptr [rbx + {STATE_TRAP_ADDRESS}], 0
+    mov dword ptr [rbx + {STATE_TRAP_CODE}], {INTERRUPT}
+    mov dword ptr [rbx + {STATE_TRAP_RETURN}], 0
+    jmp {TRAP_EXIT}
+"""
+SAVE_GS_USED: Final = """
+    rdgsbase rax
+    push rax
+"""
+SAVE_GS_UNUSED: Final = """
+    push rax
+"""
+LOAD_GS_USED: Final = """
+    pop rax
+    rdgsbase rcx
+    cmp rax, rcx
+    je base_set
+    wrgsbase rax
+base_set:
+"""
+LOAD_GS_UNUSED: Final = """
+    pop rax
+"""
+# x87, SSE and AVX state; xrstor wants the header behind the first 512 bytes clean.
+SAVE_VECTORS_XSAVE: Final = """
+    xor eax, eax
+    mov [rsp + 512], rax
+    mov [rsp + 520], rax
+    mov [rsp + 528], rax
+    mov [rsp + 536], rax
+    mov [rsp + 544], rax
+    mov [rsp + 552], rax
+    mov [rsp + 560], rax
+    mov [rsp + 568], rax
+    mov eax, 7
+    xor edx, edx
+    xsave64 [rsp]
+"""
+LOAD_VECTORS_XSAVE: Final = """
+    mov eax, 7
+    xor edx, edx
+    xrstor64 [rsp]
+"""
+XSAVE_SIZE: Final = 512 + 64 + 256 + 64  # legacy area, header, upper halves of ymm; alignment
+SAVE_VECTORS_FXSAVE: Final = "    fxsave64 [rsp]"
+LOAD_VECTORS_FXSAVE: Final = "    fxrstor64 [rsp]"
+FXSAVE_SIZE: Final = 512 + 64
+
+TICK_NANOSECONDS: Final = 1_000_000
+IDLE_TICKS: Final = 50  # without activity, until the watchdog sleeps
+
+# void *watchdog(void *). r12 cells, r13 idle ticks, rbp thread record; at [rsp] a timespec, then a kernel sigaction.
+WATCHDOG: Final = """
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    sub rsp, 64
+    mov r12, {CELLS}
+    xor r13d, r13d
+tick:
+    mov qword ptr [rsp], 0
+    mov qword ptr [rsp + 8], {TICK_NANOSECONDS}
+    mov eax, 35
+    mov rdi, rsp
+    xor esi, esi
+    syscall
+    cmp dword ptr [r12 + {CELL_STOP}], 0
+    jne stop
+    inc r13d
+    mov rbp, [r12 + {CELL_THREADS}]
+scan:
+    test rbp, rbp
+    jz scanned
+    mov rbx, [rbp + {THREAD_STATE}]
+    mov rax, [rbp + {THREAD_SERIAL}]
+    mov rcx, [rbp + {THREAD_SEEN}]
+    mov [rbp + {THREAD_SEEN}], rax
+    cmp rax, rcx
+    je same
+    xor r13d, r13d
+same:
+    test rbx, rbx
+    jz advance
+    xor r13d, r13d
+    cmp dword ptr [rbp + {THREAD_SIGNALS}], 0
+    jne kick
+    mov rdx, [rbx + {STATE_REQUEST}]
+    cmp rdx, [rbx + {STATE_ACTIVATION}]
+    jae kick
+    cmp rax, rcx
+    jne advance
+    cmp qword ptr [rbx + {STATE_PYTHON}], 0
+    jne advance
+    cmp rbp, [r12 + {CELL_MAIN}]
+    je check_handlers
+kick:
+    mov eax, 234
+    mov edi, [r12 + {CELL_PID}]
+    mov esi, [rbp + {THREAD_ID}]
+    mov edx, {DIVERSION_SIGNAL}
+    syscall
+advance:
+    mov rbp, [rbp + {THREAD_NEXT}]
+    jmp scan
+scanned:
+    cmp dword ptr [r12 + {CELL_PARKED}], 0
+    jne park                      # parked in the last tick, and nobody has come in or woken us
+    cmp r13d, {IDLE_TICKS}
+    jb tick
+    mov dword ptr [r12 + {CELL_PARKED}], 1
+    jmp tick                      # who did not see this has been seen by then
+park:
+    test r13d, r13d
+    jz unpark
+    mov eax, 202
+    lea rdi, [r12 + {CELL_PARKED}]
+    mov esi, 128
+    mov edx, 1
+    xor r10d, r10d
+    syscall
+unpark:
+    mov dword ptr [r12 + {CELL_PARKED}], 0
+    xor r13d, r13d
+    jmp tick
+check_handlers:
+    mov ebx, 1
+query:
+    mov eax, 13
+    mov edi, ebx
+    xor esi, esi
+    lea rdx, [rsp + 16]
+    mov r10d, 8
+    syscall
+    mov rax, {CPYTHON_HANDLER}
+    cmp [rsp + 16], rax
+    jne next_signal
+    mov rax, {PYTHON_HANDLER}
+    mov [rsp + 16], rax
+    or qword ptr [rsp + 24], {WATCHED_FLAGS}
+    mov eax, 13
+    mov edi, ebx
+    lea rsi, [rsp + 16]
+    xor edx, edx
+    mov r10d, 8
+    syscall
+next_signal:
+    inc ebx
+    cmp ebx, 65
+    jb query
+    jmp kick
+stop:
+    add rsp, 64
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    xor eax, eax
+    ret
+"""
+
+
+class FaultHandlers:
+    """The installed handlers of one machine."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self.cells = (ctypes.c_uint64 * (HANDLER_CELLS // 8))()
+        self.diversion_signal = self._free_signal()
+
+    def _free_signal(self) -> int:
+        """The highest real-time signal that nobody handles."""
+        for number in range(signal.SIGRTMAX, signal.SIGRTMIN, -1):
+            if self._platform.handler(number)[0] == 0:
+                return number
+        return int(signal.SIGRTMAX)
+
+    def cpython_handler(self) -> int:
+        """Address of the C function that CPython installs for signals with Python handlers, or 0 if that cannot be known now."""
+        for number in (signal.SIGINT, *signal.valid_signals()):
+            if callable(signal.getsignal(number)):
+                return self._platform.handler(number)[0]
+        if threading.current_thread() is not threading.main_thread():
+            return 0
+        before = signal.signal(self.diversion_signal, lambda number, frame: None)
+        address = self._platform.handler(self.diversion_signal)[0]
+        signal.signal(self.diversion_signal, before)
+        return address
+
+    def install(self, fault_handler: int, diversion_handler: int) -> None:
+        self._fault_handler = fault_handler
+        for number in FAULTS:
+            self.cells[ORIGINAL // 8 + number] = self._platform.handler(number)[0]
+            self._set(number)
+        self._platform.set_handler(self.diversion_signal, diversion_handler, SA_SIGINFO | SA_ONSTACK | SA_RESTART)
+
+    def _set(self, number: int) -> None:
+        self._platform.set_handler(number, self._fault_handler, SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER)
+
+    def take_first_place(self) -> None:
+        """Be the first again where another handler was installed after ours; it gets what is not ours."""
+        for number in FAULTS:
+            address = self._platform.handler(number)[0]
+            if address != self._fault_handler:
+                self.cells[LATER // 8 + number] = address if address > 1 else 0
+                self._set(number)

@@ -1,0 +1,154 @@
+"""Threads that enter wasm: their records, wasm stacks and alternate signal stacks.
+
+A thread is attached on its first entry (and on each change of thread of a store). Its record is found again through a
+thread-local object, whose end gives the stacks back: CPython drops thread-local objects when it clears the thread's state, on the
+thread itself. Records are never freed, because handlers and watchdog walk through them; a free one serves a later thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import weakref
+from typing import Final
+
+from brolga.runtime.platform.interface import Platform
+
+from . import layout as L
+from .arena import exiting
+
+RECORDS_A_BLOCK: Final = 16
+
+_u32 = ctypes.c_uint32.from_address
+_u64 = ctypes.c_uint64.from_address
+
+
+class ThreadRecords:
+    """All thread records of one machine, linked from CELL_THREADS of its cells."""
+
+    def __init__(self, platform: Platform, cells: int) -> None:
+        self._platform = platform
+        self._cells = cells
+        self._local = threading.local()
+        self._blocks: list[object] = []  # memory of the records
+        self._unused: list[int] = []
+        self.nobody: Final = self._new_record()  # the thread of states that never ran
+        _u64(cells + L.CELL_MAIN).value = self.nobody
+
+    def _new_record(self) -> int:
+        try:
+            return self._unused.pop()
+        except IndexError:
+            block = (ctypes.c_uint64 * (L.THREAD_SIZE // 8 * RECORDS_A_BLOCK))()
+            self._blocks.append(block)
+            start = ctypes.addressof(block)
+            self._unused.extend(start + L.THREAD_SIZE * i for i in range(1, RECORDS_A_BLOCK))
+            return start
+
+    def all(self) -> list[int]:
+        """Addresses of all linked records."""
+        records = []
+        record = _u64(self._cells + L.CELL_THREADS).value
+        while record:
+            records.append(record)
+            record = _u64(record + L.THREAD_NEXT).value
+        return records
+
+    def current(self) -> int:
+        """The calling thread's record, with stacks; made if there is none."""
+        hold: _Hold | None = getattr(self._local, "hold", None)
+        if hold is not None:
+            return hold.record
+        record = self._take_free() or self._link(self._new_record())
+        _u32(record + L.THREAD_ID).value = threading.get_native_id()
+        _u64(record + L.THREAD_STATE).value = 0
+        _u32(record + L.THREAD_DEPTH).value = 0
+        if self._platform.stacks and not _u64(record + L.THREAD_STACK_HIGH).value:
+            self._allocate_stack(record)
+        _u64(record + L.THREAD_STACK).value = _u64(record + L.THREAD_STACK_HIGH).value
+        if self._platform.signals:
+            self._give_alternate_stack(record)
+        if threading.current_thread() is threading.main_thread():
+            _u64(self._cells + L.CELL_MAIN).value = record
+        self._local.hold = _Hold(self, record)
+        return record
+
+    def _take_free(self) -> int:
+        for record in self.all():
+            free = _u32(record + L.THREAD_FREE)
+            if free.value:
+                free.value = 0
+                return record
+        return 0
+
+    def _link(self, record: int) -> int:
+        head = _u64(self._cells + L.CELL_THREADS)
+        _u64(record + L.THREAD_NEXT).value = head.value
+        head.value = record
+        return record
+
+    def _allocate_stack(self, record: int) -> None:
+        guard = self._platform.reserve(L.STACK_GUARD + L.STACK_SIZE)
+        low = guard + L.STACK_GUARD
+        if not self._platform.commit(low, L.STACK_SIZE):
+            self._platform.unreserve(guard, L.STACK_GUARD + L.STACK_SIZE)
+            raise MemoryError("no memory for a stack")
+        _u64(record + L.THREAD_STACK_LOW).value = low
+        _u64(record + L.THREAD_STACK_HIGH).value = low + L.STACK_SIZE
+        _u64(record + L.THREAD_STACK_LIMIT).value = low + L.ENTRY_RESERVE
+
+    def _give_alternate_stack(self, record: int) -> None:
+        """Handlers of faults must not run on the wasm stack. A large enough one of somebody else's is left alone."""
+        needed = self._platform.alternate_stack_size()
+        if self._platform.alternate_stack()[1] >= needed:
+            return
+        address = _u64(record + L.THREAD_ALTERNATE).value
+        if not address:
+            address = self._platform.reserve(needed)
+            self._platform.commit(address, needed)
+            _u64(record + L.THREAD_ALTERNATE).value = address
+        self._platform.set_alternate_stack(address, needed)
+
+    def release(self, record: int, own_thread: bool) -> None:
+        """The thread of the record has ended or forgets it. The stacks stay with the record, without memory behind them."""
+        _u64(record + L.THREAD_FS).value = 0
+        _u64(record + L.THREAD_STATE).value = 0
+        main = _u64(self._cells + L.CELL_MAIN)
+        if main.value == record:
+            main.value = self.nobody
+        if self._platform.signals and own_thread:
+            alternate = _u64(record + L.THREAD_ALTERNATE).value
+            if alternate and self._platform.alternate_stack()[0] == alternate:
+                self._platform.clear_alternate_stack()
+                self._platform.discard(alternate, self._platform.alternate_stack_size())
+        if self._platform.stacks:
+            self._platform.discard(_u64(record + L.THREAD_STACK_LOW).value, L.STACK_SIZE)
+        _u32(record + L.THREAD_FREE).value = 1
+
+    def after_fork_in_child(self) -> None:
+        """Only the forking thread lives on; its native id is new."""
+        current = getattr(self._local, "hold", None)
+        for record in self.all():
+            if current is not None and record == current.record:
+                _u32(record + L.THREAD_ID).value = threading.get_native_id()
+                _u64(record + L.THREAD_FS).value = 0  # so that the next entry attaches, and starts the watchdog
+            elif not _u32(record + L.THREAD_FREE).value:
+                self.release(record, own_thread=False)
+
+
+class _Hold:
+    """Lives as long as the thread's Python state."""
+
+    __slots__ = ("_ident", "_records", "record")
+
+    def __init__(self, records: ThreadRecords, record: int) -> None:
+        self._records = weakref.ref(records)
+        self._ident = threading.get_ident()
+        self.record = record
+
+    def __del__(self) -> None:
+        records = self._records()
+        # At exit the main thread clears the states of daemon threads, which may be in wasm; after a fork the child does so for
+        # threads that it does not have.
+        if records is not None and not exiting() and threading.get_ident() == self._ident:
+            records.release(self.record, own_thread=True)

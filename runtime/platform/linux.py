@@ -1,0 +1,250 @@
+"""Linux on x86-64: everything that `interface` names.
+
+Sources: mmap(2), mremap(2), memfd_create(2), sigaction(2), sigaltstack(2), getauxval(3), "Using FS and GS segments in user
+space applications" of the kernel's documentation.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import signal
+from typing import Final
+
+from .interface import CodeMemory, Platform, PlatformError
+
+PAGE: Final = 4096
+
+PROT_NONE: Final = 0
+PROT_RW: Final = mmap.PROT_READ | mmap.PROT_WRITE
+PROT_RX: Final = mmap.PROT_READ | mmap.PROT_EXEC
+MAP_NORESERVE: Final = 0x4000
+MAP_FAILED: Final = (1 << 64) - 1
+MREMAP_MAYMOVE: Final = 1
+MREMAP_FIXED: Final = 2
+MADV_DONTNEED: Final = 4
+MADV_REMOVE: Final = 9
+MADV_DONTDUMP: Final = 16
+
+SA_SIGINFO: Final = 4
+SA_ONSTACK: Final = 0x0800_0000
+SA_RESTART: Final = 0x1000_0000
+SA_NODEFER: Final = 0x4000_0000
+SS_DISABLE: Final = 2
+
+AT_HWCAP2: Final = 26
+HWCAP2_FSGSBASE: Final = 2
+AT_MINSIGSTKSZ: Final = 51
+SYS_TGKILL: Final = 234
+
+LARGEST_CODE_SIZE: Final = 1 << 30  # every pair of addresses within is reached by a rel32
+SMALLEST_CODE_SIZE: Final = 4 << 20
+
+libc: Final = ctypes.CDLL(None, use_errno=True)
+_pointer = ctypes.c_void_p
+_size = ctypes.c_size_t
+_int = ctypes.c_int
+libc.mmap.restype = _pointer
+libc.mmap.argtypes = [_pointer, _size, _int, _int, _int, ctypes.c_long]
+libc.mremap.restype = _pointer
+libc.mremap.argtypes = [_pointer, _size, _size, _int, _pointer]
+libc.munmap.argtypes = [_pointer, _size]
+libc.mprotect.argtypes = [_pointer, _size, _int]
+libc.madvise.argtypes = [_pointer, _size, _int]
+libc.sigaction.argtypes = [_int, _pointer, _pointer]
+libc.sigaltstack.argtypes = [_pointer, _pointer]
+libc.getauxval.restype = ctypes.c_ulong
+libc.getauxval.argtypes = [ctypes.c_ulong]
+libc.pthread_create.argtypes = [_pointer, _pointer, _pointer, _pointer]
+libc.pthread_detach.argtypes = [ctypes.c_ulong]
+libc.syscall.restype = ctypes.c_long
+
+
+class SigAction(ctypes.Structure):
+    """struct sigaction of the C library."""
+
+    _fields_ = [
+        ("handler", ctypes.c_void_p),
+        ("mask", ctypes.c_ulong * 16),
+        ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p),
+    ]
+
+
+class AlternateStack(ctypes.Structure):
+    """stack_t."""
+
+    _fields_ = [("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+
+def _map(address: int, size: int, protection: int, flags: int, fd: int) -> int:
+    """mmap; 0 if refused."""
+    result = libc.mmap(address or None, size, protection, flags, fd, 0)
+    return 0 if result is None or result == MAP_FAILED else int(result)
+
+
+class LinuxPlatform(Platform):
+    """The flags may be switched off after construction, to behave as a system that lacks the group."""
+
+    name = "linux"
+    reservations = True
+    stacks = True
+    signals = True
+    threads = True
+
+    def __init__(self) -> None:
+        self.gs_base = bool(libc.getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)
+        self.use_memfd = hasattr(os, "memfd_create")
+
+    # Code memory: one file in memory, mapped twice.
+
+    def allocate_code(self) -> CodeMemory:
+        size = LARGEST_CODE_SIZE
+        while size >= SMALLEST_CODE_SIZE:
+            memory = self._map_twice(size)
+            if memory is not None:
+                return memory
+            size //= 2
+        raise PlatformError("the system refuses to map executable pages")
+
+    def _map_twice(self, size: int) -> CodeMemory | None:
+        """Through a memfd, or else (sealed memfds, old sandboxes) through a shared anonymous mapping that mremap doubles."""
+        flags = mmap.MAP_SHARED | MAP_NORESERVE
+        fd = self._memfd(size)
+        if fd >= 0:
+            writable = _map(0, size, PROT_RW, flags, fd)
+            executable = _map(0, size, PROT_RX, flags, fd)
+            os.close(fd)
+            if writable and executable:
+                libc.madvise(executable, size, MADV_DONTDUMP)
+                return CodeMemory(writable, executable, size)
+            self._unmap_pair(writable, executable, size)
+        writable = _map(0, size, PROT_RW, flags | mmap.MAP_ANONYMOUS, -1)
+        if not writable:
+            return None
+        doubled = libc.mremap(writable, 0, size, MREMAP_MAYMOVE, None)
+        executable = 0 if doubled is None or doubled == MAP_FAILED else int(doubled)
+        if executable and libc.mprotect(executable, size, PROT_RX) == 0:
+            return CodeMemory(writable, executable, size)
+        self._unmap_pair(writable, executable, size)
+        return None
+
+    def _memfd(self, size: int) -> int:
+        if not self.use_memfd:
+            return -1
+        try:
+            fd = os.memfd_create("brolga-code", os.MFD_CLOEXEC)
+        except OSError:
+            return -1
+        try:
+            os.ftruncate(fd, size)
+        except OSError:
+            os.close(fd)
+            return -1
+        return fd
+
+    def _unmap_pair(self, writable: int, executable: int, size: int) -> None:
+        if writable:
+            libc.munmap(writable, size)
+        if executable:
+            libc.munmap(executable, size)
+
+    def discard_code(self, memory: CodeMemory, offset: int, size: int) -> None:
+        libc.madvise(memory.writable + offset, size, MADV_REMOVE)
+
+    def copy_code(self, memory: CodeMemory, extents: list[tuple[int, int]]) -> CodeMemory | None:
+        copy = self._map_twice(memory.size)
+        if copy is None:
+            raise PlatformError("no address space to copy the code for a forked process")
+        for offset, size in extents:
+            ctypes.memmove(copy.writable + offset, memory.writable + offset, size)
+        return copy
+
+    def adopt_code(self, memory: CodeMemory, copy: CodeMemory) -> None:
+        flags = MREMAP_MAYMOVE | MREMAP_FIXED
+        for source, target in ((copy.executable, memory.executable), (copy.writable, memory.writable)):
+            if libc.mremap(source, copy.size, memory.size, flags, target) != target:
+                raise PlatformError("the code cannot be mapped in the forked process")
+
+    def release_code(self, memory: CodeMemory) -> None:
+        self._unmap_pair(memory.writable, memory.executable, memory.size)
+
+    def allocate(self, size: int) -> tuple[int, object]:
+        try:
+            area = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except (OSError, MemoryError, OverflowError) as error:
+            raise PlatformError(f"no memory for {size} bytes") from error
+        return ctypes.addressof(ctypes.c_char.from_buffer(area)), area
+
+    # Reservations.
+
+    def reserve(self, size: int) -> int:
+        address = _map(0, size, PROT_NONE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE, -1)
+        if not address:
+            raise PlatformError(f"no address space for {size} bytes")
+        return address
+
+    def commit(self, address: int, size: int) -> bool:
+        return size == 0 or libc.mprotect(address, size, PROT_RW) == 0
+
+    def decommit(self, address: int, size: int) -> None:
+        if size:
+            libc.madvise(address, size, MADV_DONTNEED)
+            libc.mprotect(address, size, PROT_NONE)
+
+    def discard(self, address: int, size: int) -> None:
+        if size:
+            libc.madvise(address, size, MADV_DONTNEED)
+
+    def unreserve(self, address: int, size: int) -> None:
+        libc.munmap(address, size)
+
+    # Signals.
+
+    def handler(self, signal: int) -> tuple[int, int]:
+        action = SigAction()
+        libc.sigaction(signal, None, ctypes.byref(action))
+        return action.handler or 0, action.flags
+
+    def set_handler(self, signal: int, address: int, flags: int) -> None:
+        action = SigAction()
+        action.handler = address
+        action.flags = flags
+        if libc.sigaction(signal, ctypes.byref(action), None) != 0:
+            raise OSError(ctypes.get_errno(), f"sigaction of signal {signal}")
+
+    def signal_thread(self, thread: int, signal: int) -> None:
+        libc.syscall(SYS_TGKILL, os.getpid(), thread, signal)
+
+    def alternate_stack(self) -> tuple[int, int]:
+        stack = AlternateStack()
+        libc.sigaltstack(None, ctypes.byref(stack))
+        if stack.flags & SS_DISABLE:
+            return 0, 0
+        return stack.address or 0, stack.size
+
+    def set_alternate_stack(self, address: int, size: int) -> None:
+        stack = AlternateStack(address, 0, size)
+        if libc.sigaltstack(ctypes.byref(stack), None) != 0:
+            raise OSError(ctypes.get_errno(), "sigaltstack")
+
+    def clear_alternate_stack(self) -> None:
+        stack = AlternateStack(None, SS_DISABLE, 0)
+        libc.sigaltstack(ctypes.byref(stack), None)
+
+    def alternate_stack_size(self) -> int:
+        smallest = int(libc.getauxval(AT_MINSIGSTKSZ)) or 2048
+        return (smallest + 16384 + PAGE - 1) & -PAGE
+
+    # Threads.
+
+    def start_thread(self, code: int) -> None:
+        thread = ctypes.c_ulong()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            if libc.pthread_create(ctypes.byref(thread), None, code, None) != 0:
+                raise PlatformError("the system refuses a thread")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        libc.pthread_detach(thread)

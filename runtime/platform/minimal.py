@@ -1,0 +1,45 @@
+"""A platform that has plain read/write/execute memory and nothing else.
+
+It is what a kernel or a bare machine would start from: no reservations, no signals, no second stacks, no native threads.
+Everything is explicit in the code then (see `interface`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+
+from .interface import CodeMemory, Platform, PlatformError
+
+CODE_SIZE = 256 << 20
+
+
+class MinimalPlatform(Platform):
+    name = "minimal"
+
+    def allocate_code(self) -> CodeMemory:
+        size = CODE_SIZE
+        while True:
+            try:
+                area = mmap.mmap(
+                    -1,
+                    size,
+                    flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
+                    prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC,
+                )
+                break
+            except (OSError, MemoryError) as error:
+                size //= 2
+                if size < 4 << 20:
+                    raise PlatformError(
+                        "the system refuses memory that is readable, writable and executable"
+                    ) from error
+        address = ctypes.addressof(ctypes.c_char.from_buffer(area))
+        return CodeMemory(address, address, size, area)
+
+    def allocate(self, size: int) -> tuple[int, object]:
+        try:
+            block = (ctypes.c_char * max(size, 1))()
+        except (MemoryError, OverflowError, ValueError) as error:
+            raise PlatformError(f"no memory for {size} bytes") from error
+        return ctypes.addressof(block), block
