@@ -1,0 +1,126 @@
+"""`brolga objdump`: wasm operators, IR and machine code of functions, side by side.
+
+A row for each wasm operator, in the order of the body, with the IR instructions and the machine instructions that came of
+it. Machine instructions stand with the operator in force at their place, so that moves and spills of the register
+allocator are where they were put; offsets show the order of the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Iterator
+
+from brolga.ir.errors import WasmtimeError
+from brolga.ir.function import Function
+from brolga.ir.printer import format_inst
+from brolga.ir.trap_codes import TRAP_NAMES
+from brolga.jit.code import CompiledFunction
+from brolga.jit.compile import compile_ir
+from brolga.jit.wasm import types as wasm
+from brolga.jit.wasm.operators import format_operator
+from brolga.jit.wasm.translate import translate
+
+from .cli import config
+from .engine import Engine
+from .module import Module
+
+_NARROW = 160  # columns where the output is not a terminal
+
+Listing = dict[int, list[str]]  # lines by offset of the wasm operator
+
+
+def objdump(options: argparse.Namespace) -> int:
+    """Print the functions of the module, or the one that `--func` names."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    engine = Engine(config(options))
+    module = Module.from_file(engine, options.file)
+    console = Console(width=None if sys.stdout.isatty() else _NARROW, soft_wrap=False)
+    for index in _chosen(module.decoded, options.func):
+        function = translate(module.decoded, index, module.layout, engine.settings)
+        code = compile_ir(function, engine.settings)
+        console.print(Text(_heading(module.decoded, index, code)))
+        table = Table(box=None, pad_edge=False, show_lines=False)
+        for title in ("wasm", "IR", "x86-64"):
+            table.add_column(title, no_wrap=True, overflow="ellipsis")
+        for cells in rows(module.decoded, index, function, code):
+            table.add_row(*map(Text, cells))
+        console.print(table)
+        console.print()
+    return 0
+
+
+def _chosen(decoded: wasm.Module, wanted: str | None) -> list[int]:
+    defined = range(decoded.imported_funcs, decoded.imported_funcs + len(decoded.bodies))
+    if wanted is None:
+        return list(defined)
+    exported = {export.index for export in decoded.exports if export.kind == wasm.EXTERN_FUNC and export.name == wanted}
+    chosen = [
+        index for index in defined if decoded.func_name(index) == wanted or str(index) == wanted or index in exported
+    ]
+    if not chosen:
+        raise WasmtimeError(f"no function {wanted}")
+    return chosen
+
+
+def _heading(decoded: wasm.Module, index: int, code: CompiledFunction) -> str:
+    body = decoded.bodies[index - decoded.imported_funcs]
+    return (
+        f"func {index} {decoded.func_name(index)} {decoded.func_type(index)}: "
+        f"{body.end - body.start} bytes of wasm, {code.code_size} of code, {len(code.code) - code.code_size} of constants"
+    )
+
+
+def rows(
+    decoded: wasm.Module, index: int, function: Function, code: CompiledFunction
+) -> Iterator[tuple[str, str, str]]:
+    """The cells of each row; the first row holds what belongs to no operator."""
+    body = decoded.bodies[index - decoded.imported_funcs]
+    assert body.facts is not None
+    ir, machine = _ir_lines(function), _machine_lines(code)
+    yield "", "\n".join(ir.pop(-1, [])), "\n".join(machine.pop(-1, []))
+    position = body.facts.first_operator
+    depth = 0
+    while position < body.end:
+        place = position
+        text, position = format_operator(decoded.data, place)
+        word = text.split()[0]
+        if word in ("end", "else"):
+            depth -= 1
+        shown = f"{place:6x}  {'  ' * max(depth, 0)}{text}"
+        if word in ("block", "loop", "if", "else"):
+            depth += 1
+        yield shown, "\n".join(ir.get(place, [])), "\n".join(machine.get(place, []))
+
+
+def _ir_lines(function: Function) -> Listing:
+    lines: Listing = {}
+    for number in function.layout:
+        block = function.blocks[number]
+        params = ", ".join(f"v{value}" for value in block.params)
+        label = f"block{number}({params}):" if params else f"block{number}:"
+        for inst in block.insts:
+            cell = lines.setdefault(inst.loc, [])
+            if label:
+                cell.append(label)
+                label = ""
+            cell.append("  " + format_inst(function, inst))
+    return lines
+
+
+def _machine_lines(code: CompiledFunction) -> Listing:
+    capstone = importlib.import_module("capstone")
+    engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    traps = dict(zip(code.trap_offsets, code.trap_codes, strict=True))
+    sources = dict(zip(code.source_offsets, code.source_locs, strict=True))
+    lines: Listing = {}
+    place = -1
+    for inst in engine.disasm(code.code[: code.code_size], 0):
+        place = sources.get(inst.address, place)
+        note = f"  ; {TRAP_NAMES[traps[inst.address]]}" if inst.address in traps else ""
+        lines.setdefault(place, []).append(f"{inst.address:5x}  {inst.mnemonic} {inst.op_str}{note}".rstrip())
+    return lines

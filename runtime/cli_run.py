@@ -1,0 +1,83 @@
+"""`brolga run`: WASI commands, and single functions."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from brolga.ir.errors import WasmtimeError
+
+from .cli import config
+from .engine import Engine
+from .functions import Func
+from .linker import Linker
+from .module import Module
+from .store import Store
+from .types import ValType
+from .wasi.context import WasiConfig
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the program, or the function that `--invoke` names. A trap, or the program's exit, is raised."""
+    engine = Engine(config(options))
+    module = Module.from_file(engine, options.file)
+    linker = Linker(engine)
+    linker.define_wasi()
+    store = Store(engine)
+    store.set_wasi(_wasi(options))
+    exports = linker.instantiate(store, module).exports(store)
+    if options.invoke is not None:
+        function = exports.get(options.invoke)
+        if not isinstance(function, Func):
+            raise WasmtimeError(f"no function `{options.invoke}` is exported by {options.file}")
+        initialise = exports.get("_initialize")
+        if isinstance(initialise, Func):
+            initialise(store)
+        _invoke(store, function, options)
+        return 0
+    start = exports.get("") or exports.get("_start")
+    if not isinstance(start, Func):
+        raise WasmtimeError(f"{options.file} exports no function `_start`: name one with --invoke")
+    start(store)
+    return 0
+
+
+def _wasi(options: argparse.Namespace) -> WasiConfig:
+    wasi = WasiConfig()
+    # Only the base name, so that the program does not learn where it is. The function invoked gets the arguments.
+    name = os.path.basename(options.file)
+    wasi.argv = [name] if options.invoke is not None else [name, *options.args]
+    wasi.env = [_variable(setting) for setting in options.env]
+    wasi.inherit_stdin()
+    wasi.inherit_stdout()
+    wasi.inherit_stderr()
+    for mapping in options.dir:
+        host, _, guest = mapping.partition("::")
+        wasi.preopen_dir(host, guest or host)
+    return wasi
+
+
+def _variable(setting: str) -> tuple[str, str]:
+    name, separator, value = setting.partition("=")
+    return name, value if separator else os.environ.get(name, "")
+
+
+def _invoke(store: Store, function: Func, options: argparse.Namespace) -> None:
+    type = function.type(store)
+    params = type.params
+    if len(options.args) != len(params):
+        raise WasmtimeError(f"`{options.invoke}` takes {len(params)} arguments, {len(options.args)} are given")
+    results = function(store, *[_argument(text, param) for text, param in zip(options.args, params, strict=True)])
+    for result in results if isinstance(results, list) else [] if results is None else [results]:
+        print(result)
+
+
+def _argument(text: str, type: ValType) -> int | float:
+    try:
+        if type in (ValType.i32(), ValType.i64()):
+            return int(text, 0)
+        if type in (ValType.f32(), ValType.f64()):
+            return float(text)
+    except ValueError:
+        raise WasmtimeError(f"not a value of type {type}: {text}") from None
+    raise WasmtimeError(f"arguments of type {type} cannot be given")
