@@ -42,6 +42,7 @@ from .types import I32, VOID
 
 _PARAM = Inst(PARAM, VOID, NO_ARGS)  # what `defs` holds for every block parameter
 _NO_BLOCK = -1
+_MAX_STEPS = 64  # of the search for a common dominator
 
 
 @final
@@ -105,6 +106,18 @@ class FunctionBuilder(InstBuilder):
             number = path.pop()
             active[number] = True
             chain.append(number)
+
+    def common_dominator(self, block: Block, fallback: Block) -> Block:
+        """A block that dominates `block`, which has been filled, and the current one. The search is cut short, so it may be
+        `fallback`, which must dominate both, though a nearer one exists."""
+        active = self.active
+        dominators = self._dominators
+        number = block.number
+        for _ in range(_MAX_STEPS):
+            if active[number]:
+                return self.function.blocks[number]
+            number = dominators[number]
+        return fallback
 
     # Memory
 

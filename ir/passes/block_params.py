@@ -6,106 +6,149 @@
 
 where the other branch to block1 passes v0 for v3. Input: no unreachable blocks.
 
-A parameter is trivial if all its arguments, other than itself, are the same value; uses of it become uses of that value, which may
-make other parameters trivial: those that it is passed to are looked at again (Braun et al. 2013, "Simple and Efficient Construction
-of Static Single Assignment Form", section 3.1). Each removal leads to as many new looks as the parameter is passed to others, so the
-work is linear in the number of arguments but for chains. The value that remains dominates the block, for it reaches it on
-every path.
+A parameter is trivial if all its arguments, other than itself, are the same value. Uses of it become uses of that value, which may
+make other parameters trivial; in reducible graphs, which wasm always gives, all that can go are found like this (Braun et al. 2013,
+"Simple and Efficient Construction of Static Single Assignment Form", section 3.2). The value that remains dominates the block, since
+it reaches it on every path.
+
+One sweep in layout order finds most of them. Only parameters that are passed a parameter, and at most one other value, can
+become trivial later: those have a worklist, whose work is limited to a multiple of the number of arguments, because
+hostile nests of loops would make it quadratic. What is left then is correct as well.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from ..function import NO_VALUE, Function, Target
+from ..function import NO_VALUE, Function
 
-_KEPT: Final = -1  # in `alias`: the value stands for itself
+_WORK_FACTOR: Final = 16
 
 
 def run(function: Function) -> None:
     blocks = function.blocks
-    incoming: list[list[Target]] = [[] for _ in blocks]
+    incoming: list[list[list[int]]] = [[] for _ in blocks]  # the arguments of each branch to a block
+    arguments = 0
     for number in function.layout:
         for target in blocks[number].insts[-1].targets:
             if target.args:
-                incoming[target.block].append(target)
+                incoming[target.block].append(target.args)
+                arguments += len(target.args)
+    if arguments == 0:
+        return
 
-    # Where each parameter is, and which parameters a value is passed to.
-    home: dict[int, int] = {}
-    place: dict[int, int] = {}
-    passed_to: dict[int, list[int]] = {}
-    pending: list[int] = []
-    for number in reversed(function.layout):
-        params = blocks[number].params
-        if not incoming[number]:
-            continue  # the entry
-        for position, param in enumerate(params):
-            home[param] = number
-            place[param] = position
-            pending.append(param)
-        for target in incoming[number]:
-            for position, arg in enumerate(target.args):
-                passed_to.setdefault(arg, []).append(params[position])
-
-    alias = [_KEPT] * len(function.value_types)
-    removed: set[int] = set()  # blocks that lose parameters
-    while pending:
-        param = pending.pop()
-        if alias[param] != _KEPT:
+    alias = list(range(len(function.value_types)))  # what each value stands for
+    is_param = [False] * len(alias)
+    undecided: list[int] = []
+    passed: dict[int, set[int]] = {}  # the values passed for an undecided parameter
+    changed = False
+    for number in function.layout:
+        rows = incoming[number]
+        if not rows:
             continue
-        only = NO_VALUE
-        position = place[param]
-        for target in incoming[home[param]]:
-            arg = target.args[position]
-            while alias[arg] != _KEPT:
-                arg = alias[arg]
-            target.args[position] = arg  # shortens the chain for the next look
-            if arg == param or arg == only:
-                continue
-            if only != NO_VALUE:
-                only = NO_VALUE
-                break
-            only = arg
-        else:
-            if only != NO_VALUE:
-                alias[param] = only
-                removed.add(home[param])
-                users = passed_to.get(param)
-                if users:
-                    pending.extend(users)
-                    known = passed_to.get(only)
-                    if known is None:
-                        passed_to[only] = users
-                    else:
-                        known.extend(users)
-    if removed:
-        _apply(function, alias, removed, incoming)
+        params = blocks[number].params
+        for param in params:
+            is_param[param] = True
+        for param, column in zip(params, zip(*rows, strict=True), strict=True):
+            values = {alias[value] for value in column}
+            values.discard(param)
+            if len(values) == 1:
+                alias[param] = values.pop()
+                changed = True
+            else:
+                undecided.append(param)
+                passed[param] = values
+    if undecided and _decide(undecided, passed, alias, is_param, _WORK_FACTOR * arguments):
+        changed = True
+    if changed:
+        _apply(function, alias)
 
 
-def _apply(function: Function, alias: list[int], removed: set[int], incoming: list[list[Target]]) -> None:
-    """Take the removed parameters out of their blocks and rename all uses."""
-    blocks = function.blocks
-    for number in removed:
-        block = blocks[number]
-        kept = [position for position, param in enumerate(block.params) if alias[param] == _KEPT]
-        block.params = [block.params[position] for position in kept]
-        for target in incoming[number]:
-            target.args = [target.args[position] for position in kept]
-    # Resolve chains once.
+def _decide(
+    undecided: list[int], passed: dict[int, set[int]], alias: list[int], is_param: list[bool], work: int
+) -> bool:
+    """Look at `undecided` parameters again, and at those they are passed to, until no more is trivial or `work` is used up."""
+    users: dict[int, list[int]] = {}
+    pending: list[int] = []
+    for param in undecided:
+        values = passed[param]
+        fixed = 0
+        for value in values:
+            if not is_param[value]:
+                fixed += 1
+        if fixed > 1:
+            continue
+        pending.append(param)
+        for value in values:
+            if is_param[value]:
+                if value in users:
+                    users[value].append(param)
+                else:
+                    users[value] = [param]
+    changed = False
+    while pending and work > 0:
+        param = pending.pop()
+        if alias[param] != param:
+            continue
+        work -= len(passed[param]) + 1
+        only = _only_value(param, passed[param], alias)
+        if only == NO_VALUE:
+            continue
+        alias[param] = only
+        changed = True
+        waiting = users.pop(param, None)
+        if waiting is not None:
+            work -= len(waiting)
+            waiting = [user for user in waiting if alias[user] == user]
+            pending.extend(waiting)
+            if is_param[only]:
+                if only in users:
+                    users[only].extend(waiting)
+                else:
+                    users[only] = waiting
+    return changed
+
+
+def _only_value(param: int, values: set[int], alias: list[int]) -> int:
+    """The value that all of `values` but `param` stand for, or NO_VALUE."""
+    only = NO_VALUE
+    for value in values:
+        while alias[value] != value:
+            alias[value] = alias[alias[value]]
+            value = alias[value]
+        if value == param or value == only:
+            continue
+        if only != NO_VALUE:
+            return NO_VALUE
+        only = value
+    return only
+
+
+def _apply(function: Function, alias: list[int]) -> None:
+    """Take the parameters that stand for other values out of their blocks, and rename all uses."""
     for value, other in enumerate(alias):
-        if other != _KEPT:
-            while alias[other] != _KEPT:
-                other = alias[other]
-            alias[value] = other
+        while alias[other] != other:
+            other = alias[other]
+        alias[value] = other
+    blocks = function.blocks
+    kept: dict[int, list[int]] = {}  # by block that loses parameters: the places of those that stay
+    for number in function.layout:
+        params = blocks[number].params
+        places = [place for place, param in enumerate(params) if alias[param] == param]
+        if len(places) != len(params):
+            kept[number] = places
+            blocks[number].params = [params[place] for place in places]
     for number in function.layout:
         insts = blocks[number].insts
         for inst in insts:
             args = inst.args
-            for position, value in enumerate(args):
-                if alias[value] != _KEPT:
-                    args[position] = alias[value]
+            for place, value in enumerate(args):
+                if alias[value] != value:
+                    args[place] = alias[value]
         for target in insts[-1].targets:
             args = target.args
-            for position, value in enumerate(args):
-                if alias[value] != _KEPT:
-                    args[position] = alias[value]
+            if args:
+                if target.block in kept:
+                    target.args = [alias[args[place]] for place in kept[target.block]]
+                else:
+                    target.args = [alias[value] for value in args]

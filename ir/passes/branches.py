@@ -1,12 +1,12 @@
-"""Simplify the control-flow graph: forward jumps through empty blocks, merge blocks into their only predecessor.
+"""Simplify the control-flow graph: forward branches through empty blocks, merge blocks into their only predecessor.
 
-    block0: brif v0, block1, block2        block0: brif v0, block3(v4), block2
-    block1: jump block3(v4)          =>    block2: trap unreachable
-    block2: trap unreachable               block3(v5: i32): ...
+    block0: brif v0, block1(v4), block2       block0: brif v0, block3(v4), block2
+    block1(v1: i32): jump block3(v1)     =>   block2: return
+    block2: return                            block3(v5: i32): ...
     block3(v5: i32): ...
 
-Input: no unreachable blocks; blocks with one incoming branch have no parameters (`block_params` has run). A branch whose targets are equal
-becomes a jump.
+Input: no unreachable blocks; blocks with one incoming branch have no parameters (`block_params` has run). A branch whose targets are
+equal becomes a jump.
 """
 
 from __future__ import annotations
@@ -17,19 +17,14 @@ from ..opcodes import BR_TABLE, BRIF, JUMP
 
 def run(function: Function) -> None:
     blocks = function.blocks
-    forward: dict[int, Target] = {}
-    for number in function.layout:
-        block = blocks[number]
-        if len(block.insts) == 1 and block.insts[0].op == JUMP and not block.params:
-            forward[number] = block.insts[0].targets[0]
+    forward = _empty_blocks(function)
     if forward:
-        _resolve_chains(forward)
         for number in function.layout:
             for target in blocks[number].insts[-1].targets:
-                beyond = forward.get(target.block)
-                if beyond is not None:
+                if target.block in forward:
+                    beyond = forward[target.block]
+                    target.args = _passed_on(blocks[target.block], target.args, beyond)
                     target.block = beyond.block
-                    target.args = list(beyond.args)
 
     incoming = [0] * len(blocks)
     for number in function.layout:
@@ -71,8 +66,47 @@ def _append(block: Block, successor: Block) -> None:
     successor.insts = successor.insts[-1:]
 
 
-def _resolve_chains(forward: dict[int, Target]) -> None:
-    """Make each empty block point to the end of its chain. A cycle of empty blocks is an endless loop: it stays one."""
+def _empty_blocks(function: Function) -> dict[int, Target]:
+    """By block that does nothing but jump: where it leads in the end.
+
+    Such a block may pass on its own parameters and others, but not more than it has: then no branch gets more arguments.
+    That its parameters have no other uses is sure if its target has other predecessors, for then it dominates no
+    block but itself; if not, the target is merged into it.
+    """
+    blocks = function.blocks
+    candidates: list[Block] = []
+    for number in function.layout:
+        block = blocks[number]
+        if len(block.insts) == 1 and block.insts[0].op == JUMP:
+            target = block.insts[0].targets[0]
+            if len(target.args) <= len(block.params) and target.block != number and number != function.layout[0]:
+                candidates.append(block)
+    forward: dict[int, Target] = {}
+    if not candidates:
+        return forward
+    incoming = [0] * len(blocks)
+    for number in function.layout:
+        for target in blocks[number].insts[-1].targets:
+            incoming[target.block] += 1
+    for block in candidates:
+        target = block.insts[0].targets[0]
+        if incoming[target.block] > 1 or not block.params:
+            forward[block.number] = Target(target.block, target.args)
+    _resolve_chains(blocks, forward)
+    return forward
+
+
+def _passed_on(block: Block, args: list[int], beyond: Target) -> list[int]:
+    """The arguments for `beyond` when `block`, which leads there, would get `args`."""
+    if not block.params:
+        return beyond.args
+    passed = dict(zip(block.params, args, strict=True))
+    return [passed.get(value, value) for value in beyond.args]
+
+
+def _resolve_chains(blocks: list[Block], forward: dict[int, Target]) -> None:
+    """Make each empty block point to the end of its chain. A cycle of empty blocks is an endless loop: the chain ends where it
+    closes, and that block stays."""
     resolved: set[int] = set()
     for start in list(forward):
         path: list[int] = []
@@ -81,10 +115,15 @@ def _resolve_chains(forward: dict[int, Target]) -> None:
             resolved.add(number)
             path.append(number)
             number = forward[number].block
-        if path:
-            end = forward[number] if number in forward else forward[path[-1]]
-            for other in path:
-                forward[other] = end
+        if number in path:
+            del forward[number]  # closes a cycle: the others lead here
+            path.remove(number)
+        while path:
+            target = forward[path.pop()]
+            if target.block in forward:
+                beyond = forward[target.block]
+                target.args = _passed_on(blocks[target.block], target.args, beyond)
+                target.block = beyond.block
 
 
 def _unify(branch: Inst) -> None:

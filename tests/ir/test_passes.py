@@ -133,22 +133,102 @@ block5:
 block1:
     jump block6
 block6:
-    jump block3(v1)
+    jump block3
 block2:
-    trap unreachable
-block3(v2: i32):
-    jump block4
+    brif v1, block3, block4
+block3:
+    jump block7
+block7:
+    return v1
 block4:
-    return v2
+    trap unreachable
 """,
         """\
 block0(v0: i32):
     v1 = iconst.i32 1
-    brif v0, block3(v1), block2
+    brif v0, block7, block2
 block2:
+    brif v1, block7, block4
+block7:
+    return v1
+block4:
     trap unreachable
-block3(v2: i32):
-    return v2
+""",
+    ),
+    "branches: an empty block passes its own parameters on, and others": (
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    brif v0, block1(v0, v1), block2
+block1(v2: i32, v3: i32):
+    jump block4(v3, v1)
+block2:
+    brif v1, block1(v1, v0), block3
+block3:
+    jump block4(v0, v0)
+block4(v4: i32, v5: i32):
+    v6 = iadd.i32 v4, v5
+    return v6
+""",
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    brif v0, block4(v1, v1), block2
+block2:
+    brif v1, block4(v0, v1), block3
+block3:
+    jump block4(v0, v0)
+block4(v4: i32, v5: i32):
+    v6 = iadd.i32 v4, v5
+    return v6
+""",
+    ),
+    "branches: an empty block stays if others would have to pass more": (
+        """\
+block0(v0: i32):
+    br_table v0, block1, block1, default block2
+block1:
+    jump block3(v0, v0)
+block2:
+    v1 = iconst.i32 1
+    jump block3(v1, v1)
+block3(v2: i32, v3: i32):
+    v4 = iadd.i32 v2, v3
+    return v4
+""",
+        """\
+block0(v0: i32):
+    br_table v0, block1, block1, default block2
+block1:
+    jump block3(v0, v0)
+block2:
+    v1 = iconst.i32 1
+    jump block3(v1, v1)
+block3(v2: i32, v3: i32):
+    v4 = iadd.i32 v2, v3
+    return v4
+""",
+    ),
+    "branches: the parameters of an empty block are used beyond it": (
+        """\
+block0(v0: i32):
+    brif v0, block1(v0), block2
+block1(v1: i32):
+    jump block3
+block2:
+    v2 = iconst.i32 1
+    jump block1(v2)
+block3:
+    return v1
+""",
+        """\
+block0(v0: i32):
+    brif v0, block1(v0), block2
+block1(v1: i32):
+    return v1
+block2:
+    v2 = iconst.i32 1
+    jump block1(v2)
 """,
     ),
     "branches: equal targets make a jump": (
@@ -180,9 +260,9 @@ block3:
 """,
         """\
 block0(v0: i32):
-    brif v0, block2, block3
-block2:
-    jump block2
+    brif v0, block1, block3
+block1:
+    jump block1
 block3:
     jump block3
 """,
