@@ -15,8 +15,10 @@ from .. import builtins
 from ..settings import Settings
 from ..vmctx import ContextLayout
 from . import opcodes as wasm
+from .live_locals import analyse_constructs
+from .locals import read_locals
 from .operators import read_immediates
-from .reader import read_s32, read_u32
+from .reader import read_s32, read_u32, read_u64
 from .translate_calls import (
     call,
     call_indirect,
@@ -41,9 +43,9 @@ from .translate_control import (
     end_construct,
     skip_unreachable,
 )
-from .translate_state import FRAME_FUNCTION, Frame, State, ir_signature, ir_types_of, signatures_of
+from .translate_state import FRAME_FUNCTION, Frame, State, ir_signature, signatures_of
 from .translate_table import BINARY, CONVERT, EQZ, FCMP, FROM, ICMP, KIND, LOAD, OP, OTHER, STORE, TYPE, UNARY
-from .types import Module
+from .types import IR_TYPE, Module
 
 # Operators that are calls of a builtin, and how many operands they take from the stack. Their immediates are static indices
 # in the order of the routine's parameters, but for those of *_init, which the binary format has the other way round.
@@ -64,23 +66,22 @@ _ROUTINES: dict[int, tuple[int, int]] = {
 def translate(module: Module, index: int, layout: ContextLayout, settings: Settings) -> Function:
     """IR of defined function `index` (index space). Raises LimitError where a documented limit is exceeded."""
     body = module.bodies[index - module.imported_funcs]
-    facts = body.facts
-    assert facts is not None, "the module has not been validated"
     type = module.types[body.type_index]
     function = Function(module.func_name(index), index, ir_signature(type), signatures_of(module))
-    state = State(module, layout, function, facts.set_locals)
+    state = State(module, layout, function, analyse_constructs(module, index))
     builder = state.builder
 
     entry = builder.create_block()
-    params = len(type.params)
-    local_types = ir_types_of(tuple(facts.local_types))
-    state.locals = [builder.append_param(entry, local) for local in local_types[:params]]
+    state.locals = [builder.append_param(entry, param) for param in function.signature.params]
     builder.switch_to_block(entry, None)
-    for local in local_types[params:]:
-        state.locals.append(builder.fconst(local, 0) if IS_FLOAT[local] else builder.iconst(local, 0))
-    results = ir_types_of(type.results)
-    state.frames.append(Frame(FRAME_FUNCTION, entry, len(results), results, 0, (), entry))
-    _translate_body(state, facts.first_operator)
+    group_ends, group_types, pos = read_locals(module, index)
+    for place, group_end in enumerate(group_ends):
+        local = IR_TYPE[group_types[place]]
+        zero = builder.fconst(local, 0) if IS_FLOAT[local] else builder.iconst(local, 0)
+        state.locals.extend([zero] * (group_end - len(state.locals)))
+    results = function.signature.results
+    state.frames.append(Frame(FRAME_FUNCTION, len(results), results, 0, [], entry))
+    _translate_body(state, pos)
     return function
 
 
@@ -126,7 +127,7 @@ def _translate_body(state: State, pos: int) -> None:
             offset = data[pos]
             pos += 1
             if offset >= 0x80:
-                offset, pos = read_u32(data, pos - 1)
+                offset, pos = read_u64(data, pos - 1)
             if kind == LOAD:
                 stack[-1] = builder.load(OP[op], TYPE[op], stack[-1], offset)
             else:

@@ -9,6 +9,7 @@ from brolga.ir.function import Block, Function, Signature
 
 from ..builtins import BUILTIN_SIGNATURES
 from ..vmctx import ContextLayout
+from .live_locals import Constructs
 from .types import IR_TYPE, FuncType, Module
 
 FRAME_BLOCK: Final = 0
@@ -17,56 +18,56 @@ FRAME_IF: Final = 2
 FRAME_FUNCTION: Final = 3
 
 
+_NO_VALUES: Final[list[int]] = []
+
+
 @final
 class Frame:
     """An open construct.
 
-    label        the block that branches to it go to: a loop's header, else the block after its end (none for the function)
     label_arity  how many operands a branch takes along
     results      IR types of what it leaves on the stack
     height       of the operand stack below its parameters
-    set_locals   the locals that it sets: they are parameters of the label's block, before the operands
-    dominator    the block in which it started, which dominates all that follows
-    reached      whether a branch or the arm's end leads to the block after its end
-    else_block   of an `if` whose `else` has not come yet
-    params, saved_locals   of an `if`: the operands and the values of `set_locals` at its start
+    merged       the locals that are parameters of the label's block, before the operands
+    start        the block in which it started, which dominates all that follows
+    label        the block that branches to it go to: a loop's header, else the block after its end. None before the first
+                 branch, and always for the function
+    join         but for loops: the nearest known dominator of all blocks that lead to the label, None if none does
+    else_block   of an `if`: what its `else` starts with, None if there is none or it is unreachable
+    params       of an `if` with an else: the operands at its start
+    restored, saved   of an `if` with an else: the locals that it needs as they were at the start, and their values then
     """
 
     __slots__ = (
         "kind",
-        "label",
         "label_arity",
         "results",
         "height",
-        "set_locals",
-        "dominator",
-        "reached",
+        "merged",
+        "start",
+        "label",
+        "join",
         "else_block",
         "params",
-        "saved_locals",
+        "restored",
+        "saved",
     )
 
     def __init__(
-        self,
-        kind: int,
-        label: Block,
-        label_arity: int,
-        results: list[int],
-        height: int,
-        set_locals: tuple[int, ...],
-        dominator: Block,
+        self, kind: int, label_arity: int, results: list[int], height: int, merged: list[int], start: Block
     ) -> None:
         self.kind = kind
-        self.label = label
         self.label_arity = label_arity
         self.results = results
         self.height = height
-        self.set_locals = set_locals
-        self.dominator = dominator
-        self.reached = False
+        self.merged = merged
+        self.start = start
+        self.label: Block | None = None
+        self.join: Block | None = None
         self.else_block: Block | None = None
-        self.params: list[int] = []
-        self.saved_locals: list[int] = []
+        self.params = _NO_VALUES
+        self.restored = _NO_VALUES
+        self.saved = _NO_VALUES
 
 
 @final
@@ -81,14 +82,12 @@ class State:
         "stack",
         "locals",
         "frames",
-        "set_locals",
+        "constructs",
         "construct",
         "builtin_signatures",
     )
 
-    def __init__(
-        self, module: Module, layout: ContextLayout, function: Function, set_locals: list[tuple[int, ...]]
-    ) -> None:
+    def __init__(self, module: Module, layout: ContextLayout, function: Function, constructs: Constructs) -> None:
         self.module = module
         self.layout = layout
         self.data = module.data
@@ -96,7 +95,7 @@ class State:
         self.stack: list[int] = []
         self.locals: list[int] = []
         self.frames: list[Frame] = []
-        self.set_locals = set_locals
+        self.constructs = constructs
         self.construct = 0
         self.builtin_signatures = len(module.types)  # the number of builtin 0's signature
 
@@ -125,4 +124,8 @@ def ir_signature(type: FuncType) -> Signature:
 
 def signatures_of(module: Module) -> list[Signature]:
     """What calls of a module's functions refer to: signatures by type index, then those of the builtins."""
-    return [ir_signature(type) for type in module.types] + BUILTIN_SIGNATURES
+    signatures = module.signatures
+    if not signatures:
+        signatures = [ir_signature(type) for type in module.types] + BUILTIN_SIGNATURES
+        module.signatures = signatures
+    return signatures

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from brolga.ir import types as ir_types
+from brolga.ir.function import Signature
 
 I32: Final = 0x7F
 I64: Final = 0x7E
@@ -273,6 +274,7 @@ class Module:
         "name",
         "func_names",
         "local_names",
+        "signatures",
     )
 
     def __init__(self, data: bytes) -> None:
@@ -302,6 +304,7 @@ class Module:
         self.name = ""
         self.func_names: dict[int, str] = {}
         self.local_names: dict[int, dict[int, str]] = {}
+        self.signatures: list[Signature] = []  # of the IR, made by translation for all functions
 
     def func_type(self, index: int) -> FuncType:
         """The type of a function by its index in the module's index space."""
