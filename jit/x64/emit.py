@@ -117,7 +117,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     buffer.spill_base = frame.spill_base
     buffer.fixed_base = frame.fixed_base
     buffer.incoming_base = frame.size + 8
-    stubs = Stubs(buffer, vcode, signals)
+    stubs = Stubs(buffer, vcode, settings, frame.size, allocation.used_registers)
     overflow = buffer.new_label()
 
     forward = _forwarded(blocks, moves)
@@ -316,7 +316,7 @@ def _special(buffer: CodeBuffer, stubs: Stubs, special: int, inst: Inst) -> None
         else:
             buffer.jcc(inst.imm, label)
     else:
-        emit_sequence(buffer, stubs, op, locations, inst.loc)
+        emit_sequence(buffer, stubs, inst)
 
 
 def _skip_unless(buffer: CodeBuffer, cc: int, over: int) -> None:

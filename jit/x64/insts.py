@@ -576,8 +576,8 @@ CQO: Final = ins("cqo", "D:G64=rdx U:G64=rax", "REX.W 99")
 # Signed division: rare paths are out of line. SDIV_CHECK traps with INTEGER_OVERFLOW if x is the least integer and y is -1.
 SDIV_CHECK32: Final = ins("sdivcheck32", "U:G32 U:G32")
 SDIV_CHECK64: Final = ins("sdivcheck64", "U:G64 U:G64")
-# cdq; idiv, but the remainder is 0 if y is -1. Shape made by the client: [remainder=rdx (EARLY), quotient=rax, x=rax, y]. As `idiv`,
-# it traps if y is 0, so `Inst.trap` is set.
+# cdq; idiv, but the remainder is 0 if y is -1. Shape made by the client: [remainder=rdx (EARLY), quotient=rax, x=rax, y (register)].
+# As `idiv`, it traps if y is 0, so `Inst.trap` is set.
 SREM32: Final = ins("srem32", "")
 SREM64: Final = ins("srem64", "")
 
@@ -675,16 +675,12 @@ NOP: Final = ins("nop", "", "90")
 TRAP: Final = ins("trap", "")  # terminator: traps with `Inst.trap`
 TRAP_IF: Final = ins("trapif", "cc")  # traps with `Inst.trap` if the condition holds. Leaves the flags alone
 ARGS: Final = ins("args", "")  # shape made by the client: defines the parameters in their fixed registers. No code
-# Explicit checks of platforms without guard pages or signals. STACK_CHECK comes after the frame is there: it traps with
-# STACK_OVERFLOW if rsp is below ACTIVATION_STACK_LIMIT of the activation (at [r15 + CTX_ACTIVATION]).
-STACK_CHECK: Final = ins("stackcheck", "T:G64")
-# Tests ACTIVATION_INTERRUPT; if it is not zero (out of line), calls the builtin INTERRUPT_POLL, which preserves all registers.
+# Tests ACTIVATION_INTERRUPT; if it is not zero (out of line), calls the builtin INTERRUPT_POLL and keeps all registers.
 POLL: Final = ins("poll", "T:G64")
 # A call through a function record whose vmctx may be another instance's. Shape made by the client: any definitions, then the
-# code address and the vmctx (`Inst.imm` is the position of the former; neither is in a register that holds a result), then the
-# arguments. r11 is among the clobbers. If the vmctx is r15, a plain call; else, out of line: r15 is saved in the frame slot that
-# the amode names, r15 and, unless bounds are explicit, gs (or r14) become the callee's (from CTX_MEMORY0_BASE), and after the call the
-# caller's again, by way of r11.
+# code address and the vmctx (`Inst.imm` is the position of the former), then the arguments; r11 is among the clobbers and no
+# argument. If the vmctx is r15, a plain call; else, out of line: r15 is saved in the frame slot that the amode names; r15 and, unless
+# bounds are explicit, gs (or r14) become the callee's (from CTX_MEMORY0_BASE), and after the call the caller's again.
 CALL_CONTEXT: Final = ins("callctx", "")
 
 # Floats ---------------------------------------------------------------------------------------------------------------

@@ -11,12 +11,19 @@ from brolga.ir.trap_codes import BAD_CONVERSION_TO_INTEGER, INTEGER_OVERFLOW
 
 from .abi import SCRATCH_XMM
 from .buffer import CodeBuffer
+from .control_sequences import (
+    emit_control_path,
+    emit_control_sequence,
+    is_control_path,
+    is_control_sequence,
+)
 from .encode import encode
-from .inst import AMODE_CONSTANT, Amode
+from .inst import AMODE_CONSTANT, Amode, Inst
 from .insts import (
     ADDSD,
     ADDSS,
     ANDPS,
+    ARGS,
     BTC64_I,
     CC_A,
     CC_AE,
@@ -121,9 +128,16 @@ _F64_MINUS_2_63: Final = 0xC3E0_0000_0000_0000
 _F64_MINUS_2_31_MINUS_1: Final = 0xC1E0_0000_0020_0000
 
 
-def emit_sequence(buffer: CodeBuffer, stubs: Stubs, op: int, locations: list[int], loc: int) -> None:
-    """Append the sequence row `op`."""
-    if op in _TRUNC:
+def emit_sequence(buffer: CodeBuffer, stubs: Stubs, inst: Inst) -> None:
+    """Append a sequence row."""
+    op = inst.op
+    locations = inst.locations
+    loc = inst.loc
+    if op == ARGS:
+        return
+    if is_control_sequence(op):
+        emit_control_sequence(buffer, stubs, inst)
+    elif op in _TRUNC:
         _trunc(buffer, stubs, op, locations, loc)
     elif op in _MINMAX:
         _minmax(buffer, stubs, op, locations, loc)
@@ -134,7 +148,9 @@ def emit_sequence(buffer: CodeBuffer, stubs: Stubs, op: int, locations: list[int
 def emit_slow_path(buffer: CodeBuffer, stubs: Stubs, path: SlowPath) -> None:
     buffer.source(path.loc)
     buffer.bind(path.entry)
-    if path.kind == MINMAX_NAN:
+    if is_control_path(path.kind):
+        emit_control_path(buffer, stubs, path)
+    elif path.kind == MINMAX_NAN:
         destination, source = path.locations[0], path.locations[2]
         add = ADDSD if _MINMAX[path.op][2] else ADDSS  # the sum with a NaN is a quiet NaN
         encode(buffer, add, [destination, destination, source])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from ..code import RELOC_TRAP
+from ..settings import Settings
 from .buffer import CodeBuffer
 from .encode import encode
 from .insts import CALL, UD2
@@ -13,7 +14,8 @@ from .vcode import VCode
 
 @final
 class SlowPath:
-    """Code to be emitted at `entry`, which goes on at `back`; `sequences.py` knows what `kind` of code."""
+    """Code to be emitted at `entry`, which goes on at `back`; `sequences.py` and
+    `control_sequences.py` know what `kind` of code."""
 
     __slots__ = ("back", "entry", "kind", "loc", "locations", "op")
 
@@ -30,12 +32,27 @@ class SlowPath:
 class Stubs:
     """Collects what goes to the end of the function. Conditional traps share one stub for each trap code and location."""
 
-    __slots__ = ("buffer", "signals", "slow_paths", "trap_codes", "trap_labels", "trap_locs", "vcode", "_trap_numbers")
+    __slots__ = (
+        "buffer",
+        "frame_size",
+        "settings",
+        "slow_paths",
+        "trap_codes",
+        "trap_labels",
+        "trap_locs",
+        "used_registers",
+        "vcode",
+        "_trap_numbers",
+    )
 
-    def __init__(self, buffer: CodeBuffer, vcode: VCode, signals: bool) -> None:
+    def __init__(
+        self, buffer: CodeBuffer, vcode: VCode, settings: Settings, frame_size: int, used_registers: int
+    ) -> None:
         self.buffer = buffer
         self.vcode = vcode
-        self.signals = signals
+        self.settings = settings
+        self.frame_size = frame_size
+        self.used_registers = used_registers  # bit mask of what the function writes
         self.slow_paths: list[SlowPath] = []
         self.trap_labels: list[int] = []
         self.trap_codes: list[int] = []
@@ -64,7 +81,7 @@ class Stubs:
         for label, code, loc in zip(self.trap_labels, self.trap_codes, self.trap_locs, strict=True):
             buffer.source(loc)
             buffer.bind(label)
-            emit_trap(buffer, code, self.signals)
+            emit_trap(buffer, code, self.settings.signals)
 
 
 def emit_trap(buffer: CodeBuffer, code: int, signals: bool) -> None:
