@@ -1,16 +1,105 @@
-"""Calling wasm functions from Python at C speed."""
+"""Calling wasm functions from Python at C speed.
+
+The type is made with PyType_FromSpec, because a class statement gives no vectorcall slot: an instance begins with the address of
+its vectorcall function, the address of the function record, and the store to compare with. Subclasses made by class statements
+keep the slot, but Python 3.11 does not let them inherit the flag that says so: `enable_vectorcall` sets it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+import ctypes
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from brolga.jit.wasm.types import FuncType
+from brolga.jit.wasm.types import VALUE_TYPE_NAMES, FuncType
+
+from .entry_code import ENTRY_RECORD, ENTRY_SIZE, ENTRY_STORE, ENTRY_VECTORCALL
+from .values import from_bits, to_bits
 
 if TYPE_CHECKING:
     from .machine import Machine
 
+_u64 = ctypes.c_uint64.from_address
 
-class EntryPoint:
+
+class _Slot(ctypes.Structure):
+    """PyType_Slot."""
+
+    _fields_ = [("slot", ctypes.c_int), ("pointer", ctypes.c_void_p)]
+
+
+class _Spec(ctypes.Structure):
+    """PyType_Spec."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("basicsize", ctypes.c_int),
+        ("itemsize", ctypes.c_int),
+        ("flags", ctypes.c_uint),
+        ("slots", ctypes.c_void_p),
+    ]
+
+
+class _Member(ctypes.Structure):
+    """PyMemberDef."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("type", ctypes.c_int),
+        ("offset", ctypes.c_ssize_t),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    ]
+
+
+TPFLAGS_DEFAULT: Final = 1 << 18
+TPFLAGS_BASETYPE: Final = 1 << 10
+TPFLAGS_HAVE_VECTORCALL: Final = 1 << 11
+PY_TP_CALL: Final = 50
+PY_TP_MEMBERS: Final = 72
+T_PYSSIZET: Final = 19
+READONLY: Final = 1
+TP_FLAGS_OFFSET: Final = 168  # of the field tp_flags in PyTypeObject
+
+_api = ctypes.pythonapi
+_api.PyType_GetFlags.restype = ctypes.c_ulong
+_api.PyType_GetFlags.argtypes = [ctypes.py_object]
+_api.PyType_Modified.restype = None
+_api.PyType_Modified.argtypes = [ctypes.py_object]
+
+_keep: list[object] = []  # what the type refers to
+
+
+def _make_type() -> Any:
+    members = (_Member * 2)(_Member(b"__vectorcalloffset__", T_PYSSIZET, ENTRY_VECTORCALL, READONLY, None))
+    call = ctypes.cast(_api.PyVectorcall_Call, ctypes.c_void_p).value
+    slots = (_Slot * 3)(_Slot(PY_TP_MEMBERS, ctypes.addressof(members)), _Slot(PY_TP_CALL, call))
+    flags = TPFLAGS_DEFAULT | TPFLAGS_BASETYPE | TPFLAGS_HAVE_VECTORCALL
+    name = b"brolga.runtime.machine.entry.NativeEntryPoint"
+    spec = _Spec(name, ENTRY_SIZE, 0, flags, ctypes.addressof(slots))
+    _keep.extend((members, slots, spec, name))
+    from_spec = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p)(("PyType_FromSpec", _api))
+    return from_spec(ctypes.addressof(spec))
+
+
+T = TypeVar("T", bound=type)
+
+
+def enable_vectorcall(cls: T) -> T:
+    """Class decorator: instances of this subclass of EntryPoint are called as fast as those of EntryPoint itself."""
+    flags = ctypes.c_ulong.from_address(id(cls) + TP_FLAGS_OFFSET)
+    if flags.value != _api.PyType_GetFlags(cls):
+        return cls  # another layout of types: calls go through tp_call, which is slower and does the same
+    flags.value |= TPFLAGS_HAVE_VECTORCALL
+    _api.PyType_Modified(cls)
+    return cls
+
+
+_NativeEntryPoint: Any = _make_type()
+
+
+@enable_vectorcall
+class EntryPoint(_NativeEntryPoint):  # type: ignore[misc]
     """Base class of `Func`: a wasm function that Python calls as `func(store, *args)`.
 
     `bind` must be called once, before the first call. Derive `class Func(EntryPoint)` with `__slots__` and apply
@@ -18,7 +107,15 @@ class EntryPoint:
     several a list. The call is refused with TypeError for a wrong number of arguments, a wrong type or a wrong store.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__", "_entry_owner", "_entry_record", "_entry_store", "_entry_type", "_machine")
+    _machine: Machine
+    _entry_type: FuncType
+    _entry_store: object
+    _entry_owner: object
+    _entry_record: int
+
+    if TYPE_CHECKING:
+        __call__: Callable[..., object]
 
     def bind(self, machine: Machine, record: int, type: FuncType, store: object, owner: object) -> None:
         """Lead calls to the function record at address `record`.
@@ -26,12 +123,39 @@ class EntryPoint:
         `store` is what a call must give as first argument (compared by identity; an object whose attribute `_store` is `store`,
         like a Caller, will do too). `owner` is kept alive: it must own the record, the context and the code.
         """
-        raise NotImplementedError
+        address = id(self)
+        _u64(address + ENTRY_VECTORCALL).value = 0
+        self._machine = machine
+        self._entry_type = type
+        self._entry_store = store
+        self._entry_owner = owner
+        self._entry_record = record
+        _u64(address + ENTRY_RECORD).value = record
+        _u64(address + ENTRY_STORE).value = id(store)
+        _u64(address + ENTRY_VECTORCALL).value = machine.entry_code(type)
 
 
-T = TypeVar("T", bound=type[EntryPoint])
+def slow_call(func: EntryPoint, *args: object) -> object:
+    """What an entry does with Python's help: any signature, any kind of argument, and the errors."""
+    type = func._entry_type
+    if len(args) != len(type.params) + 1:
+        raise TypeError(
+            f"a function of type {type} takes a store and {len(type.params)} values, not {_count(len(args))}"
+        )
+    store = args[0]
+    if store is not func._entry_store and getattr(store, "_store", None) is not func._entry_store:
+        raise TypeError(f"the first argument must be the function's own store, not {store!r}")
+    bits = []
+    for i, (value_type, value) in enumerate(zip(type.params, args[1:])):
+        try:
+            bits.append(to_bits(value_type, value, func._entry_store))
+        except (TypeError, OverflowError) as error:
+            error.add_note(f"for parameter {i} of type {VALUE_TYPE_NAMES[value_type]}")
+            raise
+    results = func._machine.call_raw(func._entry_record, type, bits)
+    values = [from_bits(t, result, func._entry_store) for t, result in zip(type.results, results)]
+    return None if not values else values[0] if len(values) == 1 else values
 
 
-def enable_vectorcall(cls: T) -> T:
-    """Class decorator: instances of this subclass of EntryPoint are called as fast as those of EntryPoint itself."""
-    return cls
+def _count(given: int) -> str:
+    return f"{given} arguments" if given else "no arguments or too many"

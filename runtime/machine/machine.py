@@ -27,6 +27,17 @@ from .arena import CodeArena
 from .assembler import assemble
 from .calls import call_layout, read_results, write_args
 from .code import CodeSpace, compile_pad
+from .entry import slow_call
+from .entry_code import (
+    ENTRY_RECORD,
+    ENTRY_STORE,
+    MOST_SLOW_ARGUMENTS,
+    SLOW_CALL,
+    TYPE_OF_OBJECT,
+    VALUE_OF_FLOAT,
+    fast_entry,
+    has_fast_entry,
+)
 from .host import HostFunction, builtin_dispatch
 from .memory import RESERVATION, MemoryBlock, PlainMemory, ReservationPool, ReservedMemory
 from .state import StoreState
@@ -39,24 +50,25 @@ _u64 = ctypes.c_uint64.from_address
 POLL_SECONDS: Final = 0.005  # where polls do what signals do elsewhere
 IDLE_POLLS: Final = 20
 
-_C_API: Final = [
-    "PyErr_CheckSignals",
-    "PyErr_Clear",
-    "PyErr_Occurred",
-    "PyEval_RestoreThread",
-    "PyEval_SaveThread",
-    "PyFloat_FromDouble",
-    "PyLong_AsLong",
-    "PyLong_AsUnsignedLongLong",
-    "PyLong_FromLong",
-    "PyLong_FromUnsignedLong",
-    "PyLong_FromUnsignedLongLong",
-    "PyObject_CallNoArgs",
-    "PyObject_Vectorcall",
-    "Py_DecRef",
-]
+_C_API: Final = """
+    PyErr_CheckSignals PyErr_Clear PyErr_Fetch PyErr_NormalizeException PyErr_Occurred PyErr_Restore PyEval_RestoreThread
+    PyEval_SaveThread PyException_SetTraceback PyFloat_FromDouble PyList_New PyList_SetItem PyLong_AsLong
+    PyLong_AsUnsignedLongLong PyLong_FromLong PyLong_FromUnsignedLong PyLong_FromUnsignedLongLong PyObject_CallNoArgs
+    PyObject_Vectorcall Py_DecRef Py_NewRef
+""".split()
 _C_LIBRARY: Final = ("raise", "signal")
 _THUNK_SIZE: Final = 16
+_OBJECTS: Final[dict[str, object]] = {
+    "None": hex(id(None)),
+    "PyLong_Type": hex(id(int)),
+    "PyFloat_Type": hex(id(float)),
+    "SIZE_OF_TUPLE": tuple.__basicsize__ - 8,  # ob_size, the last field of the fixed part
+    "ENTRY_RECORD": ENTRY_RECORD,
+    "ENTRY_STORE": ENTRY_STORE,
+    "MOST_SLOW_ARGUMENTS": MOST_SLOW_ARGUMENTS,
+    "TYPE_OF_OBJECT": TYPE_OF_OBJECT,
+    "VALUE_OF_FLOAT": VALUE_OF_FLOAT,
+}
 _IR_TO_WASM: Final = {ir_types.I32: I32, ir_types.I64: I64}
 
 
@@ -130,6 +142,7 @@ class Machine:
             "HOOK_TRAP": raise_trap,
             "HOOK_COMPILE": self._compile_pad,
             "HOOK_WAKE": self._watchdog_event.set,
+            "HOOK_SLOW_CALL": slow_call,
         }
         for name, hook in hooks.items():
             self._keep.append(hook)
@@ -181,6 +194,20 @@ class Machine:
         self.host_routine = self._add("HOST", R.HOST_GENERIC + R.BUILTIN_GENERIC)
         self._add("BUILTIN", R.BUILTIN_GENERIC)
         self._raw_entry = self._add("RAW_ENTRY", R.RAW_ENTRY)
+        self._symbols |= _OBJECTS
+        self._slow_call = self._add("SLOW_CALL", SLOW_CALL)
+        self._entries: dict[FuncType, int] = {}
+
+    def entry_code(self, type: FuncType) -> int:
+        """The vectorcall function for entry points of this type."""
+        code = self._entries.get(type, 0)
+        if not code:
+            try:
+                code = self.emit(*fast_entry(type)) if has_fast_entry(type) else self._slow_call
+            except PlatformError:  # no room for more
+                code = self._slow_call
+            self._entries[type] = code
+        return code
 
     def _add_signals(self, handlers: S.FaultHandlers) -> None:
         cpython_handler = handlers.cpython_handler() or (1 << 64) - 1
