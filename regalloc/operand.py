@@ -62,9 +62,25 @@ class Shape:
     The lists are parallel, one entry an operand. Operands of an instruction past their end are uses,
     ANY_REGISTER, EARLY (addressing modes add a varying number of those).
     `clobbers` is a bit mask of registers whose contents are destroyed at LATE.
+
+    Derived: `simple` and `plain` say that no register is prescribed or destroyed and that uses are EARLY and definitions
+    LATE (`plain`: at most one definition, uses may be ANY_LOCATION; `simple`: any number, ANY_REGISTER only).
+    `definition` is the operand that is the definition of a plain shape (-1 if none) and `tied` the one it is SAME_AS (or -1).
+    `fixed_early` and `fixed_late` are masks of the registers that fixed operands occupy at each position.
     """
 
-    __slots__ = ("kinds", "constraints", "positions", "clobbers", "simple")
+    __slots__ = (
+        "kinds",
+        "constraints",
+        "positions",
+        "clobbers",
+        "simple",
+        "plain",
+        "definition",
+        "tied",
+        "fixed_early",
+        "fixed_late",
+    )
 
     def __init__(
         self, kinds: list[int], constraints: list[int], positions: list[int] | None = None, clobbers: int = 0
@@ -78,6 +94,24 @@ class Shape:
             (c == ANY_REGISTER or (c <= SAME_AS and k == DEF)) and p == (LATE if k == DEF else EARLY)
             for k, c, p in zip(kinds, constraints, self.positions, strict=True)
         )
+        self.plain = clobbers == 0 and kinds.count(DEF) <= 1
+        self.definition = -1
+        self.tied = -1
+        self.fixed_early = 0
+        self.fixed_late = 0
+        for i, (k, c, p) in enumerate(zip(kinds, constraints, self.positions, strict=True)):
+            if c >= 0 or p != (LATE if k == DEF else EARLY):
+                self.plain = False
+            if k == DEF:
+                self.definition = i
+                if c <= SAME_AS:
+                    self.tied = SAME_AS - c
+                    c = constraints[self.tied]
+            if c >= 0:
+                if k == USE or p == EARLY:
+                    self.fixed_early |= 1 << c
+                if k == DEF or p == LATE:
+                    self.fixed_late |= 1 << c
 
 
 class MachineInst:

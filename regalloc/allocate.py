@@ -1,0 +1,174 @@
+"""Register allocation on SSA.
+
+    liveness    order of the walk, loops, live sets at block entries, positions of uses, hints
+    walk        one pass over the instructions in that order: evict where registers run out, choose registers
+    slots       assign spill slots, decide where values are stored, put the moves in order
+
+Which values are in registers depends only on how many may be, never on which registers they have (SSA live ranges are chordal:
+as many registers as there are values at the fullest point suffice), so spilling need not know the colours, and colouring finds
+what spilling has left it. That allows one walk to do both, instruction by instruction: first make the uses resident and evict
+what is too much, then colour the definitions. A function without pressure never evicts and pays nothing for it.
+
+A block goes on with the registers of its predecessor, if it has one and no parameters; the others get their entry state, and
+moves on the edges into it, from `edges`. Plain instructions are handled here, those with fixed operands or clobbers in
+`constrained`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from .color import ALL, BITS, Registers
+from .constrained import allocate_constrained
+from .edges import Edges
+from .liveness import NEVER, Liveness
+from .loops import NO_LOOP, Flow
+from .operand import Allocation, Code, MachineBlock, MachineEnv, Move
+from .slots import finish_moves
+from .spill import Spills
+
+
+def allocate(code: Code, env: MachineEnv) -> Allocation:
+    """Fill `locations` of all instructions of `code`; the result has the moves to insert. Raises RegAllocError."""
+    flow = Flow(code.blocks)
+    live = Liveness(code, flow)
+    registers = Registers(live, env)
+    spills = Spills(live, registers)
+    edges = Edges(live, registers, spills)
+    moves: list[dict[int, list[Move]]] = [{} for _ in code.blocks]
+    before = -1
+    for b in flow.order:
+        block = code.blocks[b]
+        registers.cursor = bisect_right(live.special_positions, live.base[b])
+        spills.loop = flow.loop_of[b]
+        spills.frequency = block.frequency
+        spills.moves = moves[b]
+        _set_last_uses(live, b)
+        if before >= 0:
+            if len(block.preds) == 1 and not block.params:
+                _continue_from(block.preds[0], before, b, live, registers, edges)
+            else:
+                edges.enter(b)
+        _set_unwanted(spills.loop, live, registers, edges)
+        _walk(block, live, registers, spills, env.scratch_vector)
+        edges.leave(b)
+        before = b
+    slots = finish_moves(live, spills, edges, moves, env.scratch_vector)
+    used = registers.used
+    for parallel in edges.moves.values():
+        for destination in parallel.destinations:
+            if destination < 32:
+                used |= BITS[destination]
+    return Allocation(moves, slots, used)
+
+
+def _set_last_uses(live: Liveness, b: int) -> None:
+    """Make `live.last` true for block b."""
+    exposed = live.exposed[b]
+    if exposed:
+        live_out = live.live_out(b)
+        last = live.last
+        number = live.number
+        for v, position in exposed.items():
+            last[v] = NEVER if live_out >> number[v] & 1 else position
+
+
+def _continue_from(pred: int, before: int, b: int, live: Liveness, registers: Registers, edges: Edges) -> None:
+    """Take over the registers from the end of `pred`, without what is dead."""
+    if pred != before:
+        registers.restore(edges.exit_vregs[pred], edges.exit_free[pred])
+    live_in = live.live_in[b]
+    number = live.number
+    for v in registers.residents():
+        if number[v] < 0 or not live_in >> number[v] & 1:
+            registers.release(v)
+
+
+def _set_unwanted(loop: int, live: Liveness, registers: Registers, edges: Edges) -> None:
+    registers.unwanted = 0
+    if loop != NO_LOOP:
+        for v in live.code.blocks[live.flow.headers[loop]].params:
+            location = edges.param_location.get(v, ALL)
+            if location < 32:
+                registers.unwanted |= BITS[location]
+
+
+def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spills, scratch_vector: int) -> None:
+    pos = live.base[block.number]
+    index = -1
+    last = live.last
+    uses = live.uses
+    hint = live.hint
+    follow = live.follow
+    home = registers.home
+    register_of = registers.register_of
+    vreg_in = registers.vreg_in
+    vreg_class = registers.vreg_class
+    class_masks = registers.class_masks
+    first_gpr = registers.first_gpr
+    first_xmm = registers.first_xmm
+    unwanted = registers.unwanted
+    special_positions = live.special_positions
+    special_count = len(special_positions)
+    next_special = special_positions[registers.cursor] if registers.cursor < special_count else NEVER
+    for inst in block.insts:
+        pos += 1
+        index += 1
+        shape = inst.shape
+        if not shape.plain:
+            while next_special <= pos:
+                registers.cursor += 1
+                next_special = special_positions[registers.cursor] if registers.cursor < special_count else NEVER
+            allocate_constrained(inst, index, pos, live, registers, spills, scratch_vector)
+            continue
+        operands = inst.operands
+        locations = [register_of[v] for v in operands]
+        definition = shape.definition
+        if definition < 0:
+            if -1 in locations:
+                locations = spills.fill(inst, index, pos)
+            for v in operands:
+                if last[v] == pos and register_of[v] >= 0:
+                    registers.free |= BITS[register_of[v]]
+                    register_of[v] = -1
+            inst.locations = locations
+            continue
+        locations[definition] = ALL
+        if -1 in locations:
+            locations = spills.fill(inst, index, pos)
+        target = operands[definition]
+        register = -1
+        if shape.tied >= 0:
+            source = operands[shape.tied]
+            if last[source] == pos:
+                register = locations[shape.tied]
+            else:
+                locations[definition] = -1
+                register = spills.copy_for_tie(inst, index, pos, locations)
+        for v in operands:
+            if last[v] == pos and register_of[v] >= 0:
+                registers.free |= BITS[register_of[v]]
+                register_of[v] = -1
+        if register < 0:
+            candidates = registers.free & class_masks[vreg_class[target]]
+            if not candidates:
+                register = spills.make_room(class_masks[vreg_class[target]], pos, index)
+            else:
+                end = last[target]
+                if hint[target] < 0 and follow[target] < 0 and home[target] < 0 and (
+                    end < next_special or (end == NEVER and uses[target][-1] < next_special)
+                ):
+                    candidates = candidates & ~unwanted or candidates
+                    register = first_gpr[candidates] if candidates < 65536 else first_xmm[candidates >> 16]
+                else:
+                    register = registers.choose(target, candidates)
+        locations[definition] = register
+        inst.locations = locations
+        registers.used |= BITS[register]
+        home[target] = register
+        if follow[target] >= 0 and home[follow[target]] < 0:
+            home[follow[target]] = register
+        if last[target] != pos:
+            registers.free &= ~BITS[register]
+            vreg_in[register] = target
+            register_of[target] = register

@@ -1,0 +1,311 @@
+"""A proof that an allocation does what the code says.
+
+Input: a `Code` with locations, its `MachineEnv` and `Allocation`. Raises CheckError, or returns.
+
+As in regalloc2's checker: each location holds the set of vregs whose value it has for certain. A move copies the set; a
+definition makes its vreg vanish from everywhere (a new round of a loop makes a new value) and stand in its own location;
+clobbers empty their registers; on an edge each parameter joins the locations that hold its argument; where paths meet, sets are
+intersected, until nothing changes. Then each use must find its vreg in its location, and constraints must be met as they stand.
+That proves any allocator's result, however it came about.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from .errors import CheckError
+from .operand import (
+    ANY_LOCATION,
+    ANY_REGISTER,
+    DEF,
+    EARLY,
+    FIRST_SPILL_SLOT,
+    FIRST_VECTOR_REGISTER,
+    GPR,
+    LATE,
+    MOVE_COPY,
+    MOVE_EXCHANGE,
+    MOVE_REMAT,
+    SAME_AS,
+    XMM,
+    Allocation,
+    Code,
+    MachineBlock,
+    MachineEnv,
+    MachineInst,
+    Move,
+)
+
+MAX_ERRORS = 20
+
+
+def check(code: Code, env: MachineEnv, allocation: Allocation) -> None:
+    """Raise CheckError if `allocation` is wrong; the message lists what is."""
+    checker = _Checker(code, env, allocation)
+    checker.solve()
+    checker.report_block_errors()
+    if checker.errors:
+        raise CheckError(f"{code.name}: " + "\n".join(checker.errors[:MAX_ERRORS]))
+
+
+@final
+class _State:
+    """What locations hold. `holds` has no empty sets; `places` is its inverse."""
+
+    __slots__ = ("holds", "places")
+
+    def __init__(self) -> None:
+        self.holds: dict[int, set[int]] = {}
+        self.places: dict[int, set[int]] = {}
+
+    def copy(self) -> _State:
+        state = _State()
+        for location, vregs in self.holds.items():
+            state.holds[location] = vregs.copy()
+        for v, locations in self.places.items():
+            state.places[v] = locations.copy()
+        return state
+
+    def empty(self, location: int) -> None:
+        vregs = self.holds.pop(location, None)
+        if vregs is not None:
+            for v in vregs:
+                self.places[v].discard(location)
+
+    def fill(self, location: int, vregs: set[int]) -> None:
+        """Set what the location holds."""
+        self.empty(location)
+        if vregs:
+            self.holds[location] = vregs
+            for v in vregs:
+                self.places.setdefault(v, set()).add(location)
+
+    def forget(self, v: int) -> None:
+        """v gets a new value."""
+        for location in self.places.pop(v, set()):
+            vregs = self.holds[location]
+            vregs.discard(v)
+            if not vregs:
+                del self.holds[location]
+
+    def has(self, location: int, v: int) -> bool:
+        vregs = self.holds.get(location)
+        return vregs is not None and v in vregs
+
+
+@final
+class _Checker:
+    __slots__ = ("code", "env", "allocation", "allocatable", "entries", "errors", "silent")
+
+    def __init__(self, code: Code, env: MachineEnv, allocation: Allocation) -> None:
+        self.code = code
+        self.env = env
+        self.allocation = allocation
+        self.allocatable = [0, 0]
+        for c in (GPR, XMM):
+            for register in env.preferred[c]:
+                self.allocatable[c] |= 1 << register
+        self.entries: list[_State | None] = [None] * len(code.blocks)
+        self.errors: list[str] = []
+        self.silent = True
+
+    def solve(self) -> None:
+        """Find what holds at each block's entry: the greatest fixed point."""
+        blocks = self.code.blocks
+        self.entries[0] = _State()
+        stale = [False] * len(blocks)
+        stale[0] = True
+        while True in stale:
+            for block in blocks:
+                entry = self.entries[block.number]
+                if not stale[block.number] or entry is None:
+                    continue
+                stale[block.number] = False
+                state = entry.copy()
+                self._run_block(block, state)
+                for s in block.succs:
+                    if self._flow(state, block, s):
+                        stale[s] = True
+
+    def report_block_errors(self) -> None:
+        self.silent = False
+        for block in self.code.blocks:
+            entry = self.entries[block.number]
+            if entry is None:
+                self._error(f"block{block.number} is not reached")
+                continue
+            self._run_block(block, entry.copy())
+            moves = self.allocation.moves[block.number]
+            for index in moves:
+                if not 0 <= index < len(block.insts):
+                    self._error(f"block{block.number} has moves before instruction {index}, which is not there")
+
+    def _error(self, message: str) -> None:
+        if not self.silent:
+            self.errors.append(message)
+
+    def _flow(self, state: _State, block: MachineBlock, s: int) -> bool:
+        """Meet what holds at the end of `block` with what is known at the entry of s; True if that is new."""
+        params = self.code.blocks[s].params
+        incoming = state
+        if params:
+            incoming = state.copy()
+            arrived: list[set[int]] = []
+            for v in block.branch_args:
+                arrived.append(state.places.get(v, set()).copy())
+            for p in params:
+                incoming.forget(p)
+            for k, p in enumerate(params):
+                for location in arrived[k]:
+                    incoming.holds.setdefault(location, set()).add(p)
+                    incoming.places.setdefault(p, set()).add(location)
+        known = self.entries[s]
+        if known is None:
+            self.entries[s] = incoming.copy()
+            return True
+        changed = False
+        for location in list(known.holds):
+            kept = known.holds[location] & incoming.holds.get(location, set())
+            if len(kept) != len(known.holds[location]):
+                known.fill(location, kept)
+                changed = True
+        return changed
+
+    def _run_block(self, block: MachineBlock, state: _State) -> None:
+        moves = self.allocation.moves[block.number]
+        for index, inst in enumerate(block.insts):
+            before = moves.get(index)
+            if before is not None:
+                for move in before:
+                    self._run_move(move, state, inst, f"block{block.number} move before {index}")
+            state.empty(self.env.scratch_vector)
+            self._run_inst(inst, state, f"block{block.number} instruction {index}")
+
+    def _run_move(self, move: Move, state: _State, inst: MachineInst, where: str) -> None:
+        v = move.vreg
+        if move.kind == MOVE_REMAT:
+            if self.code.remat[v] is None:
+                self._error(f"{where}: v{v} cannot be made again")
+            self._check_move_location(move.destination, v, inst, where)
+            if move.destination >= FIRST_SPILL_SLOT:
+                self._error(f"{where}: v{v} is made again in a slot")
+            state.fill(move.destination, {v})
+            return
+        self._check_move_location(move.source, v, inst, where)
+        self._check_move_location(move.destination, v, inst, where)
+        if not state.has(move.source, v):
+            self._error(f"{where}: v{v} is not in {_name(move.source)}")
+        moved = state.holds.get(move.source, set()).copy()
+        if move.kind == MOVE_EXCHANGE:
+            if max(move.source, move.destination) >= FIRST_VECTOR_REGISTER:
+                self._error(f"{where}: exchange of {_name(move.source)} and {_name(move.destination)}")
+            other = state.holds.get(move.destination, set()).copy()
+            state.fill(move.source, set())
+            state.fill(move.destination, moved)
+            state.fill(move.source, other)
+        elif move.kind == MOVE_COPY:
+            state.fill(move.destination, moved)
+            if move.source >= FIRST_SPILL_SLOT and move.destination >= FIRST_SPILL_SLOT:
+                state.empty(self.env.scratch_vector)
+        else:
+            self._error(f"{where}: unknown kind {move.kind}")
+
+    def _check_move_location(self, location: int, v: int, inst: MachineInst, where: str) -> None:
+        if location >= FIRST_SPILL_SLOT:
+            if location >= FIRST_SPILL_SLOT + self.allocation.spill_slots:
+                self._error(f"{where}: there is no {_name(location)}")
+            return
+        if location == self.env.scratch_vector and self.code.vreg_class[v] == XMM:
+            return
+        if location < 0 or not self._fits_class(location, v):
+            self._error(f"{where}: {_name(location)} is not for v{v}")
+        elif not (
+            self.allocatable[self.code.vreg_class[v]] | inst.shape.fixed_early | inst.shape.fixed_late
+        ) >> location & 1:
+            self._error(f"{where}: {_name(location)} is not allocatable")
+        if location >= 0 and not self.allocation.used_registers >> location & 1:
+            self._error(f"{where}: {_name(location)} is not among the used registers")
+
+    def _fits_class(self, location: int, v: int) -> bool:
+        return (location < FIRST_VECTOR_REGISTER) == (self.code.vreg_class[v] == GPR)
+
+    def _run_inst(self, inst: MachineInst, state: _State, where: str) -> None:
+        shape = inst.shape
+        operands = inst.operands
+        locations = inst.locations
+        listed = len(shape.kinds)
+        if len(locations) != len(operands) or (locations and min(locations) < 0):
+            self._error(f"{where}: locations {locations} for {len(operands)} operands")
+            return
+        if not self.silent:
+            self._check_constraints(inst, where)
+            for i, v in enumerate(operands):
+                if (i >= listed or shape.kinds[i] != DEF) and not state.has(locations[i], v):
+                    held = state.holds.get(locations[i], set())
+                    names = ", ".join([f"v{u}" for u in sorted(held)])
+                    self._error(f"{where}: v{v} is not in {_name(locations[i])}, which holds {names or 'nothing'}")
+        clobbers = shape.clobbers
+        while clobbers:
+            lowest = clobbers & -clobbers
+            clobbers ^= lowest
+            state.empty(lowest.bit_length() - 1)
+        for i in range(listed):
+            if shape.kinds[i] == DEF:
+                state.forget(operands[i])
+        for i in range(listed):
+            if shape.kinds[i] == DEF:
+                state.fill(locations[i], {operands[i]})
+
+    def _check_constraints(self, inst: MachineInst, where: str) -> None:
+        """Locations against constraints, and against each other."""
+        shape = inst.shape
+        listed = len(shape.kinds)
+        early: set[int] = set()  # registers written at EARLY
+        late: set[int] = set()  # registers written
+        for i, v in enumerate(inst.operands):
+            location = inst.locations[i]
+            constraint = shape.constraints[i] if i < listed else ANY_REGISTER
+            definition = i < listed and shape.kinds[i] == DEF
+            position = shape.positions[i] if i < listed else EARLY
+            name = f"{where}: operand {i} in {_name(location)}"
+            if constraint >= 0:
+                if location != constraint:
+                    self._error(f"{name}, not in {_name(constraint)}")
+            elif constraint <= SAME_AS:
+                if location != inst.locations[SAME_AS - constraint]:
+                    self._error(f"{name}, not with operand {SAME_AS - constraint}")
+            elif location >= FIRST_SPILL_SLOT:
+                if constraint != ANY_LOCATION or location >= FIRST_SPILL_SLOT + self.allocation.spill_slots:
+                    self._error(f"{name}, not in a register")
+            elif location < 0 or not self.allocatable[self.code.vreg_class[v]] >> location & 1:
+                self._error(f"{name}, which is not for v{v}")
+            if definition:
+                if location < 0 or not self.allocation.used_registers >> location & 1:
+                    self._error(f"{name}, which is not among the used registers")
+                if location in late:
+                    self._error(f"{name}, which another definition has")
+                late.add(location)
+                if position == EARLY:
+                    early.add(location)
+                if constraint < 0 and shape.clobbers >> location & 1:
+                    self._error(f"{name}, which is clobbered")
+        for i, v in enumerate(inst.operands):
+            if i < listed and shape.kinds[i] == DEF:
+                continue
+            location = inst.locations[i]
+            position = shape.positions[i] if i < listed else EARLY
+            name = f"{where}: use {i} (v{v}) in {_name(location)}"
+            if location in early:
+                self._error(f"{name}, which is written before it is read")
+            if position == LATE and location in late:
+                self._error(f"{name}, which is written while it is needed")
+            if position == LATE and 0 <= location < FIRST_SPILL_SLOT and shape.clobbers >> location & 1:
+                self._error(f"{name}, which is clobbered while it is needed")
+
+
+def _name(location: int) -> str:
+    if location >= FIRST_SPILL_SLOT:
+        return f"slot{location - FIRST_SPILL_SLOT}"
+    if location >= FIRST_VECTOR_REGISTER:
+        return f"x{location - FIRST_VECTOR_REGISTER}"
+    return f"r{location}"

@@ -1,0 +1,198 @@
+"""Which vreg is in which register, and which register a vreg gets.
+
+`Registers` is the state of the walk: at each point a vreg is in one register or in none (then its value is in its spill slot,
+or can be made again). Every choice is among registers that are free, so a choice is never wrong, only more or less good:
+
+- registers that a fixed operand or a clobber will need while the vreg lives are avoided; so values that live across calls get
+  callee-saved registers, and those that do not leave them alone (`MachineEnv.preferred` has them last)
+- then the vreg's hint: a fixed use ahead, or what the client wishes
+- then the register of the vreg it flows into: the parameter that it is a branch argument for, or the definition tied to it,
+  or if that has none yet, whatever else flows there has got (Braun, Mallon, Hack: "Preference-Guided Register Assignment", 2010)
+- last the client's order of preference, first without the registers which the parameters of the innermost loop would
+  like to find free at its end
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from .errors import RegAllocError
+from .liveness import NEVER, Liveness
+from .operand import FIRST_VECTOR_REGISTER, GPR, XMM, MachineEnv
+
+BITS: Final[list[int]] = [1 << r for r in range(32)]
+ALL: Final = (1 << 32) - 1
+MAX_CROSSED: Final = 6  # special instructions looked at one by one when a vreg lives across many
+MAX_FOLLOWED: Final = 6
+
+_tables: Final[dict[tuple[int, ...], bytes]] = {}
+
+
+def first_choice_table(preferred: list[int]) -> bytes:
+    """For each set of registers of a class (as a mask of 16 bits): the one that comes first in `preferred`."""
+    key = tuple(preferred)
+    table = _tables.get(key)
+    if table is None:
+        choices = bytearray(1 << 16)
+        for register in reversed(preferred):
+            step = 1 << (register & 15)
+            if step <= 16:
+                for k in range(step, 2 * step):
+                    choices[k :: 2 * step] = bytes([register]) * (65536 // (2 * step))
+            else:
+                for start in range(step, 65536, 2 * step):
+                    choices[start : start + step] = bytes([register]) * step
+        table = bytes(choices)
+        _tables[key] = table
+    return table
+
+
+@final
+class Registers:
+    """`free` is a mask; `vreg_in[r]` holds for registers that are not free; `register_of[v]` is -1 if v is in none.
+
+    `home[v]`: the register that v was defined in; before that, the one that something which flows into it has got; or -1.
+    `unwanted`: registers which the innermost loop's parameters want back. `cursor`: index of the next special instruction.
+    """
+
+    __slots__ = (
+        "live",
+        "vreg_class",
+        "class_masks",
+        "callee_saved",
+        "first_gpr",
+        "first_xmm",
+        "register_of",
+        "vreg_in",
+        "free",
+        "home",
+        "used",
+        "unwanted",
+        "cursor",
+    )
+
+    def __init__(self, live: Liveness, env: MachineEnv) -> None:
+        vregs = len(live.code.vreg_class)
+        self.live = live
+        self.vreg_class = live.code.vreg_class
+        self.class_masks = [0, 0]
+        for c in (GPR, XMM):
+            for register in env.preferred[c]:
+                self.class_masks[c] |= BITS[register]
+        if self.class_masks[XMM] & BITS[env.scratch_vector]:
+            raise RegAllocError("the scratch vector register is allocatable")
+        self.callee_saved = env.callee_saved
+        self.first_gpr = first_choice_table(env.preferred[GPR])
+        self.first_xmm = first_choice_table(env.preferred[XMM])
+        self.register_of = [-1] * vregs
+        self.vreg_in = [-1] * 32
+        self.free = ALL
+        self.home = [-1] * vregs
+        self.used = 0
+        self.unwanted = 0
+        self.cursor = 0
+
+    def residents(self) -> list[int]:
+        """The vregs in registers, in order of the registers."""
+        result: list[int] = []
+        occupied = ALL & ~self.free
+        while occupied:
+            lowest = occupied & -occupied
+            occupied ^= lowest
+            result.append(self.vreg_in[lowest.bit_length() - 1])
+        return result
+
+    def clear(self) -> None:
+        for v in self.residents():
+            self.register_of[v] = -1
+        self.free = ALL
+
+    def restore(self, vreg_in: list[int], free: int) -> None:
+        """Set the state that `vreg_in` (copied) and `free` describe."""
+        self.clear()
+        self.vreg_in = vreg_in[:]
+        self.free = free
+        occupied = ALL & ~free
+        while occupied:
+            lowest = occupied & -occupied
+            occupied ^= lowest
+            register = lowest.bit_length() - 1
+            self.register_of[vreg_in[register]] = register
+
+    def take(self, v: int, register: int) -> None:
+        """Put v, which is in no register, into a free one."""
+        bit = BITS[register]
+        self.free &= ~bit
+        self.used |= bit
+        self.vreg_in[register] = v
+        self.register_of[v] = register
+
+    def define(self, v: int, register: int) -> None:
+        """Take, as v's first register."""
+        self.take(v, register)
+        self.home[v] = register
+        target = self.live.follow[v]
+        if target >= 0 and self.home[target] < 0:
+            self.home[target] = register
+
+    def release(self, v: int) -> None:
+        self.free |= BITS[self.register_of[v]]
+        self.register_of[v] = -1
+
+    def first(self, candidates: int) -> int:
+        """The preferred one of a non-empty mask of allocatable registers of one class."""
+        if candidates < 1 << FIRST_VECTOR_REGISTER:
+            return self.first_gpr[candidates]
+        return self.first_xmm[candidates >> FIRST_VECTOR_REGISTER]
+
+    def crossed(self, v: int) -> int:
+        """Registers that special instructions between here and the last use of v will need for something else."""
+        live = self.live
+        end = live.last[v]
+        if end == NEVER:
+            end = live.uses[v][-1]
+        positions = live.special_positions
+        i = self.cursor
+        count = len(positions)
+        mask = 0
+        limit = i + MAX_CROSSED
+        while i < count and positions[i] < end:
+            if i == limit:
+                return mask | live.all_special
+            mask |= live.special_clobbers[i]
+            i += 1
+        if i < count and positions[i] == end:
+            fixed = live.special_fixed[i]
+            if live.hint[v] >= 0:
+                fixed &= ~BITS[live.hint[v]]
+            mask |= fixed
+        return mask
+
+    def choose(self, v: int, candidates: int) -> int:
+        """A register for v out of the mask `candidates` (not empty)."""
+        live = self.live
+        good = candidates & ~self.crossed(v)
+        if not good:
+            positions = live.special_positions  # at least not where it has to leave at once
+            if self.cursor < len(positions):
+                good = candidates & ~live.special_clobbers[self.cursor]
+            return self.first(good or candidates)
+        register = live.hint[v]
+        if register >= 0 and good >> register & 1:
+            return register
+        register = self.home[v]
+        if register >= 0 and good >> register & 1:
+            return register
+        target = live.follow[v]
+        steps = 0
+        while target >= 0 and steps < MAX_FOLLOWED:
+            register = self.home[target]
+            if register < 0:
+                register = live.hint[target]
+            if register >= 0:
+                if good >> register & 1:
+                    return register
+                break
+            target = live.follow[target]
+            steps += 1
+        return self.first(good & ~self.unwanted or good)

@@ -1,0 +1,150 @@
+"""The spill slots of spilled vregs, and the moves in their final form.
+
+A slot is taken for the interval from a vreg's definition to the end of the last block, in the order of the walk, in which it
+lives; slots are given out by one scan over the intervals. A parameter in memory shares the slot of a vreg that flows
+into it where their intervals allow, which saves the move on the edge.
+
+A vreg is stored once behind its definition, or wherever it leaves its register, whichever runs less often. Moves of edges are
+made sequential only now: slots that became one make an order among them matter.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from heapq import heappop, heappush
+
+from .edges import Edges
+from .liveness import Liveness
+from .moves import ParallelMoves, resolve
+from .operand import FIRST_SPILL_SLOT, MOVE_COPY, Move
+from .spill import Spills
+
+
+def assign_slots(live: Liveness, spilled: list[int]) -> tuple[dict[int, int], int]:
+    """Slot number of each of `spilled`, and how many slots there are."""
+    ends: dict[int, int] = {}
+    across = 0
+    for v in spilled:
+        if live.number[v] >= 0:
+            across |= 1 << live.number[v]
+        else:
+            ends[v] = live.last[v]
+    for b in reversed(live.flow.order):
+        if not across:
+            break
+        found = live.live_in[b] & across
+        across ^= found
+        while found:
+            lowest = found & -found
+            found ^= lowest
+            ends[live.vreg_of[lowest.bit_length() - 1]] = live.end[b]
+
+    intervals = [(live.uses[v][0], v) for v in spilled]
+    intervals.sort()
+    slot_of: dict[int, int] = {}
+    wanted: dict[int, int] = {}
+    active: list[tuple[int, int]] = []  # (end, slot), a heap
+    free: list[int] = []  # a heap, which may hold slots that are not in `is_free` any more
+    is_free: set[int] = set()
+    count = 0
+    for start, v in intervals:
+        while active and active[0][0] < start:
+            _, slot = heappop(active)
+            heappush(free, slot)
+            is_free.add(slot)
+        target = live.follow[v]
+        slot = wanted.get(v, -1)
+        if slot not in is_free and target >= 0:
+            slot = slot_of.get(target, wanted.get(target, -1))
+        if slot not in is_free:
+            slot = -1
+            while free and slot < 0:
+                candidate = heappop(free)
+                if candidate in is_free:
+                    slot = candidate
+        if slot < 0:
+            slot = count
+            count += 1
+        is_free.discard(slot)
+        slot_of[v] = slot
+        if target >= 0 and target not in wanted:
+            wanted[target] = slot
+        heappush(active, (ends[v], slot))
+    return slot_of, count
+
+
+def finish_moves(
+    live: Liveness, spills: Spills, edges: Edges, moves: list[dict[int, list[Move]]], scratch_vector: int
+) -> int:
+    """Complete `moves`, and the locations of instructions that read slots. Returns the number of slots."""
+    blocks = live.code.blocks
+    slot_of, count = assign_slots(live, list(spills.cost))
+    scratch_slot = count
+
+    stored: set[int] = set()  # behind the definition
+    bases = [live.base[b] for b in live.flow.order]
+    stores: list[tuple[int, int, Move]] = []  # block, position in it, store
+    for v, cost in spills.cost.items():
+        if v in spills.slot_params:
+            stored.add(v)
+            continue
+        position = live.uses[v][0]
+        b = live.flow.order[bisect_right(bases, position) - 1]
+        index = position - bases[bisect_right(bases, position) - 1] - 1
+        if cost >= blocks[b].frequency and index < len(blocks[b].insts) - 1:
+            stored.add(v)
+            if index < 0:
+                register = edges.param_location[v]
+            else:
+                inst = blocks[b].insts[index]
+                register = inst.locations[inst.operands.index(v)]
+            stores.append((b, index + 1, Move(MOVE_COPY, register, FIRST_SPILL_SLOT + slot_of[v], v)))
+
+    if slot_of:
+        for block_moves in moves:
+            for index in list(block_moves):
+                kept: list[Move] = []
+                for move in block_moves[index]:
+                    if move.destination >= FIRST_SPILL_SLOT:
+                        v = move.destination - FIRST_SPILL_SLOT
+                        if v in stored:
+                            continue
+                        move.destination = FIRST_SPILL_SLOT + slot_of[v]
+                    elif move.source >= FIRST_SPILL_SLOT:
+                        move.source = FIRST_SPILL_SLOT + slot_of[move.source - FIRST_SPILL_SLOT]
+                    kept.append(move)
+                if kept:
+                    block_moves[index] = kept
+                else:
+                    del block_moves[index]
+        for inst in spills.slot_readers:
+            inst.locations = [
+                location if location < FIRST_SPILL_SLOT else FIRST_SPILL_SLOT + slot_of[location - FIRST_SPILL_SLOT]
+                for location in inst.locations
+            ]
+    for b, index, store in stores:
+        moves[b].setdefault(index, []).insert(0, store)
+    for p, parallel in edges.moves.items():
+        final = ParallelMoves()
+        final.remats = parallel.remats
+        for i, v in enumerate(parallel.vregs):
+            source = parallel.sources[i]
+            destination = parallel.destinations[i]
+            if destination >= FIRST_SPILL_SLOT:
+                target = destination - FIRST_SPILL_SLOT
+                if target in stored and target not in spills.slot_params:
+                    continue
+                destination = FIRST_SPILL_SLOT + slot_of[target]
+            if source >= FIRST_SPILL_SLOT:
+                source = FIRST_SPILL_SLOT + slot_of[source - FIRST_SPILL_SLOT]
+            if source != destination:
+                final.copy(source, destination, v)
+        if final.destinations or final.remats:
+            sequence = resolve(final, scratch_vector, FIRST_SPILL_SLOT + scratch_slot)
+            for move in sequence:
+                if move.destination == FIRST_SPILL_SLOT + scratch_slot:
+                    count = scratch_slot + 1
+            moves[p].setdefault(len(blocks[p].insts) - 1, []).extend(sequence)
+    return count
+
+
