@@ -70,8 +70,8 @@ def _empty_blocks(function: Function) -> dict[int, Target]:
     """By block that does nothing but jump: where it leads in the end.
 
     Such a block may pass on its own parameters and others, but not more than it has: then no branch gets more arguments.
-    That its parameters have no other uses is sure if its target has other predecessors, for then it dominates no
-    block but itself; if not, the target is merged into it.
+    Its parameters must have no other uses. There are some if it dominates its target: where that has no other predecessor
+    it is merged into the block, and a loop header keeps the block in front of it.
     """
     blocks = function.blocks
     candidates: list[Block] = []
@@ -88,12 +88,34 @@ def _empty_blocks(function: Function) -> dict[int, Target]:
     for number in function.layout:
         for target in blocks[number].insts[-1].targets:
             incoming[target.block] += 1
+    used = _used_elsewhere(function, candidates)
     for block in candidates:
         target = block.insts[0].targets[0]
-        if incoming[target.block] > 1 or not block.params:
+        if not block.params or (incoming[target.block] > 1 and block.number not in used):
             forward[block.number] = Target(target.block, target.args)
     _resolve_chains(blocks, forward)
     return forward
+
+
+def _used_elsewhere(function: Function, candidates: list[Block]) -> set[int]:
+    """The empty blocks whose parameters other blocks use."""
+    used: set[int] = set()
+    owner: dict[int, int] = {}
+    for block in candidates:
+        for param in block.params:
+            owner[param] = block.number
+    if not owner:
+        return used
+    for number in function.layout:
+        for inst in function.blocks[number].insts:
+            for value in inst.args:
+                if value in owner:
+                    used.add(owner[value])
+            for target in inst.targets:
+                for value in target.args:
+                    if value in owner and owner[value] != number:
+                        used.add(owner[value])
+    return used
 
 
 def _passed_on(block: Block, args: list[int], beyond: Target) -> list[int]:

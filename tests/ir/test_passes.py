@@ -231,6 +231,40 @@ block2:
     jump block1(v2)
 """,
     ),
+    "branches: the parameters of an empty block before a loop are used in the loop": (
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    brif v0, block1, block2
+block1:
+    jump block3(v0)
+block2:
+    jump block3(v1)
+block3(v2: i32):
+    jump block4(v1)
+block4(v3: i32):
+    v4 = iadd.i32 v3, v2
+    brif v4, block4(v4), block5
+block5:
+    return v2
+""",
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    brif v0, block1, block2
+block1:
+    jump block3(v0)
+block2:
+    jump block3(v1)
+block3(v2: i32):
+    jump block4(v1)
+block4(v3: i32):
+    v4 = iadd.i32 v3, v2
+    brif v4, block4(v4), block5
+block5:
+    return v2
+""",
+    ),
     "branches: equal targets make a jump": (
         """\
 block0(v0: i32):
