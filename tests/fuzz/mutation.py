@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import comparison
 import smith
+import subject
 import wasmtime
 from worker_pool import run_isolated
 
@@ -107,9 +107,9 @@ def check(data: bytes) -> str:
     engine = brolga.Engine(config)
     try:
         module = brolga.Module(engine, data)
-    except (errors.DecodeError, errors.ValidationError) as error:
+    except (errors.DecodeError, errors.ValidationError, errors.UnsupportedError) as error:
         return "" if reason else f"valid for wasmtime, refused: {error}"
-    except (errors.LimitError, errors.UnsupportedError):
+    except errors.LimitError:
         return ""
     if reason:
         return f"accepted, but wasmtime says: {reason}"
@@ -126,7 +126,7 @@ def module_types(module: Any) -> list[Any]:
     return [item.type for item in [*module.imports, *module.exports]]
 
 
-class _Mutant(comparison.Subject):
+class _Mutant(subject.Subject):
     """A module of which nothing is known: sizes may be huge, so its state is not looked at."""
 
     def record_state(self) -> None:
