@@ -63,6 +63,9 @@ from .types import (
     F32,
     F64,
     FUNCREF,
+    HEAP_DEFINED,
+    HEAP_EXTERN,
+    HEAP_FUNC,
     I32,
     I64,
     SEGMENT_ACTIVE,
@@ -85,6 +88,7 @@ from .types import (
     MemoryType,
     Module,
     TableType,
+    typed_ref,
 )
 
 SECTION_CUSTOM: Final = 0
@@ -120,9 +124,9 @@ _REFUSED_TYPES: Final[dict[int, str]] = {
     0x6A: GC,  # array
     0x69: EXCEPTIONS,  # exn
     0x68: STACK_SWITCHING,  # cont
-    0x64: TYPED_REFERENCES,  # (ref ht)
-    0x63: TYPED_REFERENCES,  # (ref null ht)
 }
+REF_NULL_PREFIX: Final = 0x63  # (ref null ht)
+REF_PREFIX: Final = 0x64  # (ref ht)
 
 _CONST_ARITHMETIC: Final[dict[int, tuple[int, int]]] = {
     I32_ADD: (CONST_ADD, I32),
@@ -183,6 +187,7 @@ def _decode_sections(module: Module, data: bytes) -> None:
         _decode_section(module, reader, section, end)
         if reader.pos != end:
             raise DecodeError("section size mismatch", min(reader.pos, end))
+    module.refuse(reader.refusal)
     # What two sections must agree on.
     defined = len(module.func_types) - module.imported_funcs
     if len(module.bodies) != defined:
@@ -241,42 +246,64 @@ def _decode_section(module: Module, reader: Reader, section: int, end: int) -> N
     elif section == SECTION_DATA_COUNT:
         module.data_count = reader.count(limits.MAX_DATA_SEGMENTS, "data segments")
     else:
-        raise UnsupportedError(f"{EXCEPTIONS}: tag section", reader.pos)
+        assert section == SECTION_TAG
+        reader.refuse_later(f"{EXCEPTIONS}: tag section", reader.pos)
+        for _ in range(reader.count(limits.MAX_TAGS, "tags")):
+            module.tags.append(_tag_type(reader))
 
 
 # Types
 
 
 def value_type(reader: Reader) -> int:
-    loc = reader.pos
-    code = reader.byte()
-    if I32 >= code >= F64 or code == FUNCREF or code == EXTERNREF:
-        return code
-    if code in _REFUSED_TYPES:
-        raise UnsupportedError(f"{_REFUSED_TYPES[code]}: type 0x{code:02x}", loc)
-    raise DecodeError("malformed value type", loc)
+    return _type(reader, "malformed value type")
 
 
 def reference_type(reader: Reader) -> int:
     loc = reader.pos
+    type = _type(reader, "malformed reference type")
+    if I32 >= type >= F64:
+        raise DecodeError("malformed reference type", loc)
+    return type
+
+
+def _type(reader: Reader, otherwise: str) -> int:
+    loc = reader.pos
     code = reader.byte()
-    if code == FUNCREF or code == EXTERNREF:
+    if I32 >= code >= F64 or code == FUNCREF or code == EXTERNREF:
         return code
-    if code in _REFUSED_TYPES and code != V128:
+    if code == REF_NULL_PREFIX or code == REF_PREFIX:
+        return _typed_reference(reader, code, loc)
+    if code in _REFUSED_TYPES:
         raise UnsupportedError(f"{_REFUSED_TYPES[code]}: type 0x{code:02x}", loc)
-    raise DecodeError("malformed reference type", loc)
+    raise DecodeError(otherwise, loc)
 
 
-def heap_type(reader: Reader) -> int:
+def _typed_reference(reader: Reader, code: int, loc: int) -> int:
+    reader.refuse_later(f"{TYPED_REFERENCES}: type 0x{code:02x}", loc)
+    return typed_ref(_heap_type(reader), code == REF_NULL_PREFIX)
+
+
+def null_type(reader: Reader) -> int:
     """The immediate of `ref.null`, as the type of the null reference."""
+    loc = reader.pos
+    heap = _heap_type(reader)
+    if heap >= HEAP_DEFINED:
+        reader.refuse_later(f"{TYPED_REFERENCES}: heap type {heap - HEAP_DEFINED}", loc)
+    return typed_ref(heap, True)
+
+
+def _heap_type(reader: Reader) -> int:
     loc = reader.pos
     code = reader.signed(33)
     if code >= 0:
-        raise UnsupportedError(f"{TYPED_REFERENCES}: heap type {code}", loc)
+        return HEAP_DEFINED + code
     code &= 0x7F
     if reader.pos == loc + 1:
-        if code == FUNCREF or code == EXTERNREF:
-            return code
+        if code == FUNCREF:
+            return HEAP_FUNC
+        if code == EXTERNREF:
+            return HEAP_EXTERN
         if 0x68 <= code <= 0x75 and code in _REFUSED_TYPES:
             raise UnsupportedError(f"{_REFUSED_TYPES[code]}: heap type 0x{code:02x}", loc)
     raise DecodeError("malformed heap type", loc)
@@ -348,6 +375,12 @@ def _global_type(reader: Reader) -> GlobalType:
     return GlobalType(type, _mutability(reader))
 
 
+def _tag_type(reader: Reader) -> int:
+    if reader.byte() != 0:
+        raise DecodeError("malformed tag attribute", reader.pos - 1)
+    return reader.u32()
+
+
 # Imports, exports, bodies
 
 
@@ -378,7 +411,9 @@ def _decode_import(module: Module, reader: Reader) -> None:
         module.global_types.append(type)
         module.imported_globals += 1
     elif kind == EXTERN_TAG:
-        raise UnsupportedError(f"{EXCEPTIONS}: imported tag", kind_loc)
+        reader.refuse_later(f"{EXCEPTIONS}: imported tag", kind_loc)
+        module.tags.append(_tag_type(reader))
+        return
     else:
         raise DecodeError("malformed import kind", kind_loc)
     module.imports.append(Import(module_name, name, kind, type, type_index, loc))
@@ -389,9 +424,7 @@ def _decode_export(module: Module, reader: Reader) -> None:
     name = reader.name()
     kind_loc = reader.pos
     kind = reader.byte()
-    if kind == EXTERN_TAG:
-        raise UnsupportedError(f"{EXCEPTIONS}: exported tag", kind_loc)
-    if kind > EXTERN_GLOBAL:
+    if kind > EXTERN_TAG:
         raise DecodeError("malformed export kind", kind_loc)
     module.exports.append(Export(name, kind, reader.u32(), loc))
 
@@ -491,7 +524,7 @@ def _const_expr(reader: Reader, section_end: int) -> ConstExpr:
         elif code == GLOBAL_GET:
             ops.append(ConstOp(CONST_GLOBAL_GET, reader.u32(), 0, loc))
         elif code == REF_NULL:
-            ops.append(ConstOp(CONST_REF_NULL, 0, heap_type(reader), loc))
+            ops.append(ConstOp(CONST_REF_NULL, 0, null_type(reader), loc))
         elif code == REF_FUNC:
             ops.append(ConstOp(CONST_REF_FUNC, reader.u32(), FUNCREF, loc))
         elif code in _CONST_ARITHMETIC:

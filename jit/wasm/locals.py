@@ -6,7 +6,7 @@ from typing import Final
 
 from brolga.ir.errors import DecodeError, LimitError, UnsupportedError, ValidationError
 
-from .decode import value_type
+from .decode import REF_NULL_PREFIX, REF_PREFIX, value_type
 from .limits import MAX_LOCALS
 from .opcodes import IMMEDIATES, LOCAL, LOCAL_GET, OPERATOR_NAMES, REFUSED, TYPED_REFERENCES
 from .operators import read_immediates, read_opcode
@@ -14,8 +14,6 @@ from .reader import Reader
 from .types import Module
 
 _MAX_DECLARED: Final = 0xFFFF_FFFF  # more are malformed, whatever the implementation limit
-_REF_NULL: Final = 0x63  # (ref null ht)
-_REF: Final = 0x64  # (ref ht), which has no default value
 
 
 def read_locals(module: Module, index: int) -> tuple[list[int], list[int], int]:
@@ -35,10 +33,11 @@ def read_locals(module: Module, index: int) -> tuple[list[int], list[int], int]:
         total += reader.u32()
         if total - params > _MAX_DECLARED:
             raise DecodeError("too many locals", loc)
-        if reader.pos < reader.end and reader.data[reader.pos] == _REF:
+        if reader.pos < reader.end and reader.data[reader.pos] == REF_PREFIX:
             _refuse_reference_locals(reader, first, total, groups - group - 1)
         types.append(value_type(reader))
         ends.append(total)
+    module.refuse(reader.refusal)
     if total > MAX_LOCALS:
         raise LimitError(f"{total} locals, the limit is {MAX_LOCALS}", body.start)
     return ends, types, reader.pos
@@ -49,12 +48,12 @@ def _refuse_reference_locals(reader: Reader, first: int, last: int, groups_left:
 
     It is invalid if it reads one of them before it sets any, and else needs a proposal that is not implemented.
     """
-    refusal = UnsupportedError(f"{TYPED_REFERENCES}: local of type 0x{_REF:02x}", reader.pos)
+    refusal = UnsupportedError(f"{TYPED_REFERENCES}: local of type 0x{REF_PREFIX:02x}", reader.pos)
     reader.skip(1)
     reader.signed(33)
     for _ in range(groups_left):
         reader.u32()
-        if reader.byte() in (_REF_NULL, _REF):
+        if reader.byte() in (REF_NULL_PREFIX, REF_PREFIX):
             reader.signed(33)
     data = reader.data
     pos = reader.pos

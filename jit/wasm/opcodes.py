@@ -3,7 +3,7 @@
 An operator's number is its opcode byte, or 0x100 + sub-opcode for those behind the prefix 0xFC. The signature reads
 `operands -> results`, the last operand being the top of the stack; `?` means that it depends on context and is handled
 by name. The proposal is "" for what Brolga implements; anything else is refused by that name, so that a module
-which needs it is told apart from a malformed one.
+which needs it is told apart from a malformed one. A few of those are validated all the same and refused at last.
 
 Immediates
 ----------
@@ -27,6 +27,7 @@ Immediates
     ELEM            element segment index
     ELEM_TABLE      element segment index, table index
     TABLE_TABLE     destination and source table index
+    TYPE            type index
     REFUSED         unknown here: the operator belongs to a proposal that is not implemented
 """
 
@@ -60,7 +61,8 @@ MEMORY_MEMORY: Final = 20
 ELEM: Final = 21
 ELEM_TABLE: Final = 22
 TABLE_TABLE: Final = 23
-REFUSED: Final = 24
+TYPE: Final = 24
+REFUSED: Final = 25
 
 # Proposals that are not implemented, by the names under which modules are refused.
 SIMD: Final = "SIMD"
@@ -138,7 +140,7 @@ CALL: Final = _op(0x10, "call", FUNC, "?")
 CALL_INDIRECT: Final = _op(0x11, "call_indirect", CALL_TABLE, "?")
 _refused(0x12, "return_call", TAIL_CALLS)
 _refused(0x13, "return_call_indirect", TAIL_CALLS)
-_refused(0x14, "call_ref", TYPED_REFERENCES)
+CALL_REF: Final = _op(0x14, "call_ref", TYPE, "?", 0, TYPED_REFERENCES)
 _refused(0x15, "return_call_ref", TYPED_REFERENCES)
 _refused(0x18, "delegate", LEGACY_EXCEPTIONS)
 _refused(0x19, "catch_all", LEGACY_EXCEPTIONS)
@@ -330,9 +332,9 @@ I64_EXTEND32_S: Final = _op(0xC4, "i64.extend32_s", NONE, "i64 -> i64")
 # References
 REF_NULL: Final = _op(0xD0, "ref.null", HEAP_TYPE, "?")
 REF_IS_NULL: Final = _op(0xD1, "ref.is_null", NONE, "?")
-REF_FUNC: Final = _op(0xD2, "ref.func", FUNC_REF, "-> funcref")
+REF_FUNC: Final = _op(0xD2, "ref.func", FUNC_REF, "?")
 _refused(0xD3, "ref.eq", GC)
-_refused(0xD4, "ref.as_non_null", TYPED_REFERENCES)
+REF_AS_NON_NULL: Final = _op(0xD4, "ref.as_non_null", NONE, "?", 0, TYPED_REFERENCES)
 _refused(0xD5, "br_on_null", TYPED_REFERENCES)
 _refused(0xD6, "br_on_non_null", TYPED_REFERENCES)
 

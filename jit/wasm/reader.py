@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import final
 
-from brolga.ir.errors import DecodeError, LimitError
+from brolga.ir.errors import DecodeError, LimitError, UnsupportedError
 
 from .limits import MAX_NAME_BYTES
 
@@ -99,12 +99,18 @@ class Reader:
     """A position in the module's bytes. Like the specification's decoder it sees the whole module: that a section
     ended where it says is checked afterwards, so running over an end is 'section size mismatch' or 'unexpected end'."""
 
-    __slots__ = ("data", "pos", "end")
+    __slots__ = ("data", "pos", "end", "refusal")
 
     def __init__(self, data: bytes, pos: int, end: int) -> None:
         self.data = data
         self.pos = pos
         self.end = end
+        self.refusal: UnsupportedError | None = None  # the first that was put off
+
+    def refuse_later(self, message: str, loc: int) -> None:
+        """Something unsupported was read that does not keep from reading on (Module.refusal)."""
+        if self.refusal is None:
+            self.refusal = UnsupportedError(message, loc)
 
     def byte(self) -> int:
         pos = self.pos

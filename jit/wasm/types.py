@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from brolga.ir import types as ir_types
+from brolga.ir.errors import UnsupportedError
 from brolga.ir.function import Signature
 
 I32: Final = 0x7F
@@ -38,6 +39,37 @@ IR_TYPE: Final[dict[int, int]] = {
     EXTERNREF: ir_types.I64,
 }
 
+# Typed function references are understood so far that a module which is wrong is refused for that and not for using them. A
+# reference to heap type `h`, which is HEAP_FUNC, HEAP_EXTERN or HEAP_DEFINED + a type index, has the code
+# TYPED_REF + 2 * h + (1 if it may be null); those that have a shorter name (funcref, externref) have the code above.
+TYPED_REF: Final = 0x100
+HEAP_FUNC: Final = 0
+HEAP_EXTERN: Final = 1
+HEAP_DEFINED: Final = 2
+BOTTOM_REF: Final = 0xFF  # below all references: what unreachable code yields where a reference is wanted
+
+
+def typed_ref(heap: int, nullable: bool) -> int:
+    if nullable and heap < HEAP_DEFINED:
+        return FUNCREF if heap == HEAP_FUNC else EXTERNREF
+    return TYPED_REF + 2 * heap + (1 if nullable else 0)
+
+
+def heap_of(type: int) -> int:
+    """The heap type of a reference type other than BOTTOM_REF."""
+    if type >= TYPED_REF:
+        return (type - TYPED_REF) >> 1
+    return HEAP_FUNC if type == FUNCREF else HEAP_EXTERN
+
+
+def type_name(type: int) -> str:
+    if type < TYPED_REF:
+        return VALUE_TYPE_NAMES.get(type, "a value")
+    heap = heap_of(type)
+    name = ["func", "extern"][heap] if heap < HEAP_DEFINED else str(heap - HEAP_DEFINED)
+    return f"(ref {'null ' if type & 1 else ''}{name})"
+
+
 EXTERN_FUNC: Final = 0
 EXTERN_TABLE: Final = 1
 EXTERN_MEMORY: Final = 2
@@ -65,8 +97,8 @@ class FuncType:
         return hash((self.params, self.results))
 
     def __repr__(self) -> str:
-        params = " ".join(VALUE_TYPE_NAMES[t] for t in self.params)
-        results = " ".join(VALUE_TYPE_NAMES[t] for t in self.results)
+        params = " ".join([type_name(type) for type in self.params])
+        results = " ".join([type_name(type) for type in self.results])
         return f"[{params}] -> [{results}]"
 
 
@@ -275,6 +307,8 @@ class Module:
         "func_names",
         "local_names",
         "signatures",
+        "tags",
+        "refusal",
     )
 
     def __init__(self, data: bytes) -> None:
@@ -305,6 +339,15 @@ class Module:
         self.func_names: dict[int, str] = {}
         self.local_names: dict[int, dict[int, str]] = {}
         self.signatures: list[Signature] = []  # of the IR, made by translation for all functions
+
+        self.tags: list[int] = []  # type indices; a module that has any is refused
+        # The first use of a proposal that is not implemented, if it was possible to read on: then `validate` raises it after
+        # all else is found valid.
+        self.refusal: UnsupportedError | None = None
+
+    def refuse(self, refusal: UnsupportedError | None) -> None:
+        if self.refusal is None:
+            self.refusal = refusal
 
     def func_type(self, index: int) -> FuncType:
         """The type of a function by its index in the module's index space."""

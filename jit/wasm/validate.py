@@ -20,14 +20,18 @@ from .types import (
     EXTERN_GLOBAL,
     EXTERN_MEMORY,
     EXTERN_TABLE,
+    EXTERN_TAG,
+    HEAP_DEFINED,
     I32,
     MAX_PAGES,
     SEGMENT_ACTIVE,
-    VALUE_TYPE_NAMES,
     ConstExpr,
     Module,
+    type_name,
+    typed_ref,
 )
 from .validate_body import validate_function
+from .validate_stack import is_subtype
 
 __all__ = ["validate", "validate_declarations", "validate_function"]
 
@@ -37,6 +41,7 @@ _KIND_NAMES: Final[dict[int, str]] = {
     EXTERN_TABLE: "table",
     EXTERN_MEMORY: "memory",
     EXTERN_GLOBAL: "global",
+    EXTERN_TAG: "tag",
 }
 
 
@@ -45,10 +50,12 @@ def validate(module: Module) -> None:
     validate_declarations(module)
     for index in range(module.imported_funcs, len(module.func_types)):
         validate_function(module, index)
+    if module.refusal is not None:
+        raise module.refusal
 
 
 def validate_declarations(module: Module) -> None:
-    """Check everything but the bodies, which may then be checked one by one."""
+    """Check everything but the bodies, which may then be checked one by one, and `Module.refusal`, which comes last."""
     for index, type_index in enumerate(module.func_types):
         if type_index >= len(module.types):
             raise ValidationError(f"unknown type {type_index}", module.func_locs[index])
@@ -79,7 +86,7 @@ def _check_limits(module: Module) -> None:
         if 0 <= limits.maximum < limits.minimum:
             raise ValidationError("size minimum must not be greater than maximum", limits.loc)
     if len(module.memory_types) > 1:
-        raise UnsupportedError(f"{MULTI_MEMORY}", module.memory_types[1].limits.loc)
+        module.refuse(UnsupportedError(MULTI_MEMORY, module.memory_types[1].limits.loc))
 
 
 def _check_index(index: int, count: int, what: str, loc: int) -> None:
@@ -119,6 +126,7 @@ def _check_exports(module: Module) -> None:
         EXTERN_TABLE: len(module.table_types),
         EXTERN_MEMORY: len(module.memory_types),
         EXTERN_GLOBAL: len(module.global_types),
+        EXTERN_TAG: len(module.tags),
     }
     names: set[str] = set()
     for export in module.exports:
@@ -133,7 +141,7 @@ def _check_segments(module: Module) -> None:
     for segment in module.elements:
         if segment.mode == SEGMENT_ACTIVE:
             _check_index(segment.table, len(module.table_types), "table", segment.loc)
-            if module.table_types[segment.table].element != segment.type:
+            if not is_subtype(segment.type, module.table_types[segment.table].element):
                 raise ValidationError("type mismatch: table and element segment of different types", segment.loc)
             _check_const_expr(module, segment.offset, I32, globals_count, segment.loc)
         for item in segment.items:
@@ -153,7 +161,7 @@ def _check_const_expr(module: Module, expr: ConstExpr, expected: int, globals_co
             stack.append(op.type)
         elif kind == CONST_REF_FUNC:
             _check_index(op.operand, len(module.func_types), "function", op.loc)
-            stack.append(op.type)
+            stack.append(typed_ref(HEAP_DEFINED + module.func_types[op.operand], False))
         elif kind == CONST_GLOBAL_GET:
             _check_index(op.operand, globals_count, "global", op.loc)
             type = module.global_types[op.operand]
@@ -163,7 +171,7 @@ def _check_const_expr(module: Module, expr: ConstExpr, expected: int, globals_co
         elif stack[-2:] == [op.type, op.type]:
             stack.pop()
         else:
-            raise ValidationError(f"type mismatch: expected two operands of {VALUE_TYPE_NAMES[op.type]}", op.loc)
-    if stack != [expected]:
-        names = " ".join([VALUE_TYPE_NAMES[type] for type in stack])
-        raise ValidationError(f"type mismatch: expected [{VALUE_TYPE_NAMES[expected]}], found [{names}]", loc)
+            raise ValidationError(f"type mismatch: expected two operands of {type_name(op.type)}", op.loc)
+    if len(stack) != 1 or not is_subtype(stack[0], expected):
+        names = " ".join([type_name(type) for type in stack])
+        raise ValidationError(f"type mismatch: expected [{type_name(expected)}], found [{names}]", loc)

@@ -2,8 +2,8 @@
 
 The operand stack is a list of value types. Each block, loop, if and the body itself puts a BASE mark under its operands,
 so that looking at the top one or two entries needs no test for underflow: a mark equals no type. Only when an entry is not
-what an operator wants do the slow functions at the end decide whether it is an error or unreachable code, where the stack
-yields whatever is asked for (UNKNOWN).
+what an operator wants do slower functions decide whether it is an error or unreachable code, where the stack
+yields whatever is asked for (validate_stack.py).
 
 Errors of bytes are found here as well, as nobody reads a body before. Bodies are bounded by their end, except that an
 operator's immediates may run over it, which is noticed with the next operator.
@@ -16,7 +16,7 @@ from typing import Final
 
 from brolga.ir.errors import DecodeError, LimitError, UnsupportedError, ValidationError
 
-from .decode import heap_type, value_type
+from .decode import value_type
 from .limits import MAX_BR_TABLE_TARGETS, MAX_NESTING
 from .locals import read_locals
 from .opcodes import (
@@ -27,22 +27,18 @@ from .opcodes import (
     BR_TABLE,
     CALL,
     CALL_INDIRECT,
+    CALL_REF,
     CONST_F32,
     CONST_F64,
     CONST_I32,
     CONST_I64,
-    DATA,
-    DATA_MEMORY,
     DROP,
-    ELEM,
-    ELEM_TABLE,
     ELSE,
     END,
     F32_CONST,
     FC_BASE,
     FC_COUNT,
     FIXED_SIGNATURE,
-    FUNC_REF,
     GLOBAL_GET,
     GLOBAL_SET,
     I32_CONST,
@@ -53,34 +49,40 @@ from .opcodes import (
     LOCAL_TEE,
     LOOP,
     MEMARG,
-    MEMORY,
-    MEMORY_MEMORY,
     MULTI_MEMORY,
     NONE,
     OPERANDS,
     OPERATOR_COUNT,
     OPERATOR_NAMES,
     PREFIX_FC,
+    REF_AS_NON_NULL,
+    REF_FUNC,
     REF_IS_NULL,
     REF_NULL,
     RESULTS,
     RETURN,
     SELECT,
     SELECT_TYPED,
-    TABLE,
     TABLE_FILL,
     TABLE_GET,
     TABLE_GROW,
     TABLE_SET,
-    TABLE_TABLE,
     UNREACHABLE,
 )
 from .operators import refuse_operator
 from .reader import UNEXPECTED_END, Reader, read_s32, read_s33, read_s64, read_u32, read_u64
-from .types import EXTERNREF, F32, F64, FUNCREF, I32, I64, VALUE_TYPE_NAMES, Module
-
-_BASE: Final = -1  # on the type stack: under the operands of a block
-_UNKNOWN: Final = 0  # on the type stack: any type, in unreachable code
+from .types import (
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    FuncType,
+    Module,
+)
+from .validate_operators import check_immediates, check_memory, validate_operator, validate_select
+from .validate_stack import BASE, UNKNOWN, is_subtype, matches, mismatch, pop, pop_types
 
 # What the main loop distinguishes, the most frequent first.
 _GET_LOCAL: Final = 0
@@ -137,6 +139,9 @@ _KIND_BY_OPERATOR: Final[dict[int, int]] = {
     TABLE_FILL: _RARE,
     REF_NULL: _RARE,
     REF_IS_NULL: _RARE,
+    REF_FUNC: _RARE,
+    REF_AS_NON_NULL: _RARE,
+    CALL_REF: _RARE,
 }
 
 
@@ -165,8 +170,8 @@ def _kind(op: int) -> int:
 
 
 _KINDS: Final[list[int]] = [_kind(op) for op in range(OPERATOR_COUNT)]
-_LAST_OPERAND: Final[list[int]] = [operands[-1] if operands else _UNKNOWN for operands in OPERANDS]
-_RESULT: Final[list[int]] = [results[0] if results else _UNKNOWN for results in RESULTS]
+_LAST_OPERAND: Final[list[int]] = [operands[-1] if operands else UNKNOWN for operands in OPERANDS]
+_RESULT: Final[list[int]] = [results[0] if results else UNKNOWN for results in RESULTS]
 
 # Results of a construct whose block type is this byte.
 _NO_TYPES: Final[tuple[int, ...]] = ()
@@ -229,7 +234,7 @@ def _validate_body(module: Module, index: int) -> None:
     deads: list[bool] = []  # whether the code around it is unreachable
     height = 2  # of the stack at its base
     dead = False  # this code is unreachable
-    stack: list[int] = [_BASE, _BASE]
+    stack: list[int] = [BASE, BASE]
 
     while pos < end:
         loc = pos
@@ -259,8 +264,8 @@ def _validate_body(module: Module, index: int) -> None:
                 stack.pop()
                 stack[-1] = _RESULT[op]
             else:
-                _pop(stack, t, dead, loc)
-                _pop(stack, t, dead, loc)
+                pop(stack, t, dead, loc)
+                pop(stack, t, dead, loc)
                 stack.append(_RESULT[op])
         elif kind == _SET_LOCAL or kind == _TEE_LOCAL:
             x = data[pos]
@@ -269,7 +274,7 @@ def _validate_body(module: Module, index: int) -> None:
                 x, pos = read_u32(data, pos - 1)
             t = local_types[x] if x < listed else _unlisted_local(group_ends, group_types, x, loc)
             if stack[-1] != t:
-                _pop(stack, t, dead, loc)
+                pop(stack, t, dead, loc)
                 stack.append(t)
             if kind == _SET_LOCAL:
                 stack.pop()
@@ -277,7 +282,7 @@ def _validate_body(module: Module, index: int) -> None:
             align = data[pos]
             pos += 1
             if align > ALIGNMENT[op]:
-                pos = _padded_alignment(data, pos - 1, op, loc)
+                pos = _long_alignment(module, data, pos - 1, op, loc)
             if data[pos] < 0x80:
                 pos += 1
             else:
@@ -290,14 +295,14 @@ def _validate_body(module: Module, index: int) -> None:
                 if stack[-1] == I32:
                     stack[-1] = _RESULT[op]
                 else:
-                    _pop(stack, I32, dead, loc)
+                    pop(stack, I32, dead, loc)
                     stack.append(_RESULT[op])
             elif stack[-1] == _LAST_OPERAND[op] and stack[-2] == I32:
                 stack.pop()
                 stack.pop()
             else:
-                _pop(stack, _LAST_OPERAND[op], dead, loc)
-                _pop(stack, I32, dead, loc)
+                pop(stack, _LAST_OPERAND[op], dead, loc)
+                pop(stack, I32, dead, loc)
         elif kind == _BRANCH_IF or kind == _BRANCH:
             x = data[pos]
             pos += 1
@@ -310,13 +315,13 @@ def _validate_body(module: Module, index: int) -> None:
                 if stack[-1] == I32:
                     stack.pop()
                 else:
-                    _pop(stack, I32, dead, loc)
+                    pop(stack, I32, dead, loc)
                 if label:
-                    _pop_types(stack, label, height, dead, loc)
+                    pop_types(stack, label, height, dead, loc)
                     stack.extend(label)
             else:
                 if label:
-                    _pop_types(stack, label, height, dead, loc)
+                    pop_types(stack, label, height, dead, loc)
                 del stack[height:]
                 dead = True
         elif kind == _END:
@@ -325,8 +330,8 @@ def _validate_body(module: Module, index: int) -> None:
                 if len(t_results) == 1 and stack[-1] == t_results[0]:
                     stack.pop()
                 else:
-                    _pop_types(stack, t_results, height, dead, loc)
-            if stack.pop() != _BASE:
+                    pop_types(stack, t_results, height, dead, loc)
+            if stack.pop() != BASE:
                 raise ValidationError("type mismatch: values remaining on stack at end of block", loc)
             if openers.pop() == IF and params[-1] != t_results:
                 raise ValidationError("type mismatch: if without else must have the same parameters and results", loc)
@@ -343,7 +348,7 @@ def _validate_body(module: Module, index: int) -> None:
                 if stack[-1] == I32:
                     stack.pop()
                 else:
-                    _pop(stack, I32, dead, loc)
+                    pop(stack, I32, dead, loc)
             if len(labels) > MAX_NESTING:
                 raise LimitError(f"nesting exceeds the limit of {MAX_NESTING}", loc)
             byte = data[pos]
@@ -352,12 +357,10 @@ def _validate_body(module: Module, index: int) -> None:
                 t_results = _BLOCK_RESULTS[byte]
                 pos += 1
             else:
-                x, pos = _block_type_index(data, pos, end)
-                if x >= len(types):
-                    raise ValidationError(f"unknown type {x}", loc)
-                t_params = types[x].params
-                t_results = types[x].results
-                _pop_types(stack, t_params, height, dead, loc)
+                block_type, pos = _block_type(module, data, pos, end, loc)
+                t_params = block_type.params
+                t_results = block_type.results
+                pop_types(stack, t_params, height, dead, loc)
             openers.append(op)
             labels.append(t_params if op == LOOP else t_results)
             params.append(t_params)
@@ -365,7 +368,7 @@ def _validate_body(module: Module, index: int) -> None:
             heights.append(height)
             deads.append(dead)
             dead = False
-            stack.append(_BASE)
+            stack.append(BASE)
             height = len(stack)
             if t_params:
                 stack.extend(t_params)
@@ -373,7 +376,7 @@ def _validate_body(module: Module, index: int) -> None:
             if stack[-1] == _LAST_OPERAND[op]:
                 stack[-1] = _RESULT[op]
             else:
-                _pop(stack, _LAST_OPERAND[op], dead, loc)
+                pop(stack, _LAST_OPERAND[op], dead, loc)
                 stack.append(_RESULT[op])
         elif kind == _CALL:
             x = data[pos]
@@ -384,18 +387,18 @@ def _validate_body(module: Module, index: int) -> None:
                 raise ValidationError(f"unknown function {x}", loc)
             type = types[func_types[x]]
             if type.params:
-                _pop_types(stack, type.params, height, dead, loc)
+                pop_types(stack, type.params, height, dead, loc)
             if type.results:
                 stack.extend(type.results)
         elif kind == _FLOAT_CONSTANT:
             pos += 4 if op == F32_CONST else 8
             stack.append(_RESULT[op])
         elif kind == _SELECT:
-            if stack[-1] == I32 and stack[-2] == stack[-3] and stack[-2] >= F64:
+            if stack[-1] == I32 and stack[-2] == stack[-3] and I32 >= stack[-2] >= F64:
                 stack.pop()
                 stack.pop()
             else:
-                _select(stack, dead, loc)
+                validate_select(stack, dead, loc)
         elif kind == _GLOBAL:
             x, pos = read_u32(data, pos)
             if x >= len(global_types):
@@ -406,30 +409,30 @@ def _validate_body(module: Module, index: int) -> None:
             else:
                 if not global_type.mutable:
                     raise ValidationError("immutable global", loc)
-                _pop(stack, global_type.type, dead, loc)
+                pop(stack, global_type.type, dead, loc)
         elif kind == _DROP:
-            if stack[-1] == _BASE:
-                _pop(stack, _UNKNOWN, dead, loc)
+            if stack[-1] == BASE:
+                pop(stack, UNKNOWN, dead, loc)
             else:
                 stack.pop()
         elif kind == _NOTHING:
             pass
         elif kind == _STOP:
             if op == RETURN:
-                _pop_types(stack, labels[0], height, dead, loc)
+                pop_types(stack, labels[0], height, dead, loc)
             del stack[height:]
             dead = True
         elif kind == _ELSE:
             if openers[-1] != IF:
                 raise DecodeError("END opcode expected: else without if", loc)
-            _pop_types(stack, results[-1], height, dead, loc)
-            if stack[-1] != _BASE:
+            pop_types(stack, results[-1], height, dead, loc)
+            if stack[-1] != BASE:
                 raise ValidationError("type mismatch: values remaining on stack at end of block", loc)
             openers[-1] = ELSE
             dead = False
             stack.extend(params[-1])
         elif kind == _BRANCH_TABLE:
-            _pop(stack, I32, dead, loc)
+            pop(stack, I32, dead, loc)
             pos = _branch_table(data, pos, end, labels, stack, height, dead, loc)
             del stack[height:]
             dead = True
@@ -438,14 +441,14 @@ def _validate_body(module: Module, index: int) -> None:
             x, pos = read_u32(data, pos)
             if x >= len(module.table_types):
                 raise ValidationError(f"unknown table {x}", loc)
-            if module.table_types[x].element != FUNCREF:
+            if not is_subtype(module.table_types[x].element, FUNCREF):
                 raise ValidationError("type mismatch: call_indirect needs a table of funcref", loc)
             if type_index >= len(types):
                 raise ValidationError(f"unknown type {type_index}", loc)
-            _pop(stack, I32, dead, loc)
+            pop(stack, I32, dead, loc)
             type = types[type_index]
             if type.params:
-                _pop_types(stack, type.params, height, dead, loc)
+                pop_types(stack, type.params, height, dead, loc)
             if type.results:
                 stack.extend(type.results)
         elif kind == _REFUSED:
@@ -458,11 +461,11 @@ def _validate_body(module: Module, index: int) -> None:
                 if kind == _REFUSED:
                     refuse_operator(op, data, loc)
             if kind == _RARE:
-                pos = _rare(module, op, data, pos, stack, dead, loc)
+                pos = validate_operator(module, op, data, pos, stack, height, dead, loc)
             else:
                 if IMMEDIATES[op] != NONE:
-                    pos = _check_immediates(module, op, data, pos, loc)
-                _pop_types(stack, OPERANDS[op], height, dead, loc)
+                    pos = check_immediates(module, op, data, pos, loc)
+                pop_types(stack, OPERANDS[op], height, dead, loc)
                 stack.extend(RESULTS[op])
 
     if labels or pos > end:
@@ -491,29 +494,35 @@ def _unlisted_local(group_ends: list[int], group_types: list[int], x: int, loc: 
     return group_types[group]
 
 
-def _padded_alignment(data: bytes, pos: int, op: int, loc: int) -> int:
+def _long_alignment(module: Module, data: bytes, pos: int, op: int, loc: int) -> int:
     """Read an alignment that is not a single byte of an accepted value; the next position."""
     align, pos = read_u32(data, pos)
     if align >= 0x80:
         raise DecodeError("malformed memop flags", loc)
     if align >= 0x40:
-        raise UnsupportedError(f"{MULTI_MEMORY}: memory index of {OPERATOR_NAMES[op]}", loc)
+        align -= 0x40
+        memory, pos = read_u32(data, pos)
+        check_memory(module, memory, loc)
+        module.refuse(UnsupportedError(f"{MULTI_MEMORY}: memory index of {OPERATOR_NAMES[op]}", loc))
     if align > ALIGNMENT[op]:
         raise ValidationError("alignment must not be larger than natural", loc)
     return pos
 
 
-def _block_type_index(data: bytes, pos: int, end: int) -> tuple[int, int]:
-    """A block type that is no single byte of an accepted type: it is a type index, if it is anything."""
+def _block_type(module: Module, data: bytes, pos: int, end: int, loc: int) -> tuple[FuncType, int]:
+    """A block type that is no single byte of a type; and the next position."""
     byte = data[pos]
-    if byte < 0x40:
-        return byte, pos + 1
-    if byte < 0x80:
-        value_type(Reader(data, pos, end))  # raises
-    value, next_pos = read_s33(data, pos)
-    if value < 0:
+    if 0x40 < byte < 0x80:
+        reader = Reader(data, pos, end)
+        result = value_type(reader)
+        module.refuse(reader.refusal)
+        return FuncType((), (result,)), reader.pos
+    index, next_pos = read_s33(data, pos)
+    if index < 0:
         raise DecodeError("malformed block type", pos)
-    return value, next_pos
+    if index >= len(module.types):
+        raise ValidationError(f"unknown type {index}", loc)
+    return module.types[index], next_pos
 
 
 def _branch_table(
@@ -546,182 +555,7 @@ def _branch_table(
             if arity >= 0:
                 raise ValidationError("type mismatch: br_table labels differ in arity", loc)
             arity = len(label)
-        if label is not checked and not _matches(stack, label, height, dead):
-            raise ValidationError(_mismatch(stack, label, height), loc)
+        if label is not checked and not matches(stack, label, height, dead):
+            raise ValidationError(mismatch(stack, label, height), loc)
         checked = label
-    return pos
-
-
-def _check_immediates(module: Module, op: int, data: bytes, pos: int, loc: int) -> int:
-    """Read and check the immediates of an operator with a fixed signature; the next position."""
-    immediates = IMMEDIATES[op]
-    x, pos = read_u32(data, pos)
-    if immediates == MEMORY:
-        _check_memory(module, x, loc)
-    elif immediates == MEMORY_MEMORY:
-        y, pos = read_u32(data, pos)
-        _check_memory(module, x, loc)
-        _check_memory(module, y, loc)
-    elif immediates == DATA_MEMORY:
-        y, pos = read_u32(data, pos)
-        _check_memory(module, y, loc)
-        _check_data(module, x, loc)
-    elif immediates == DATA:
-        _check_data(module, x, loc)
-    elif immediates == TABLE:
-        _table_element(module, x, loc)
-    elif immediates == TABLE_TABLE:
-        y, pos = read_u32(data, pos)
-        if _table_element(module, x, loc) != _table_element(module, y, loc):
-            raise ValidationError("type mismatch: tables of different types", loc)
-    elif immediates == ELEM:
-        _segment_element(module, x, loc)
-    elif immediates == ELEM_TABLE:
-        y, pos = read_u32(data, pos)
-        if _table_element(module, y, loc) != _segment_element(module, x, loc):
-            raise ValidationError("type mismatch: table and element segment of different types", loc)
-    else:
-        assert immediates == FUNC_REF
-        if x >= len(module.func_types):
-            raise ValidationError(f"unknown function {x}", loc)
-        if x not in module.declared_refs:
-            raise ValidationError(f"undeclared function reference {x}", loc)
-    return pos
-
-
-def _check_memory(module: Module, x: int, loc: int) -> None:
-    if x >= len(module.memory_types):
-        raise ValidationError(f"unknown memory {x}", loc)
-
-
-def _check_data(module: Module, x: int, loc: int) -> None:
-    if module.data_count < 0:
-        raise DecodeError("data count section required", loc)
-    if x >= module.data_count:
-        raise ValidationError(f"unknown data segment {x}", loc)
-
-
-def _table_element(module: Module, x: int, loc: int) -> int:
-    if x >= len(module.table_types):
-        raise ValidationError(f"unknown table {x}", loc)
-    return module.table_types[x].element
-
-
-def _segment_element(module: Module, x: int, loc: int) -> int:
-    if x >= len(module.elements):
-        raise ValidationError(f"unknown elem segment {x}", loc)
-    return module.elements[x].type
-
-
-# The type stack
-
-
-def _pop(stack: list[int], expected: int, dead: bool, loc: int) -> int:
-    """Take the type `expected`, or any if that is _UNKNOWN; what was found."""
-    found = stack.pop()
-    if found == expected:
-        return found
-    if found == _BASE:
-        if dead:
-            stack.append(_BASE)
-            return _UNKNOWN
-    elif expected == _UNKNOWN or found == _UNKNOWN:
-        return found
-    raise ValidationError(f"type mismatch: expected {_type_name(expected)}, found {_type_name(found)}", loc)
-
-
-def _matches(stack: list[int], types: tuple[int, ...], height: int, dead: bool) -> bool:
-    """Whether the operands on top of the stack, whose base is at `height`, are `types`."""
-    first = len(stack) - len(types)
-    if first < height:
-        if not dead:
-            return False
-        types = types[height - first :]
-        first = height
-    found = tuple(stack[first:])
-    if found == types:
-        return True
-    if not dead:
-        return False
-    for place, type in enumerate(types):
-        if found[place] != type and found[place] != _UNKNOWN:
-            return False
-    return True
-
-
-def _pop_types(stack: list[int], types: tuple[int, ...], height: int, dead: bool, loc: int) -> None:
-    count = len(types)
-    if count == 1 and stack[-1] == types[0]:
-        stack.pop()
-    elif _matches(stack, types, height, dead):
-        del stack[max(len(stack) - count, height) :]
-    else:
-        raise ValidationError(_mismatch(stack, types, height), loc)
-
-
-def _type_name(type: int) -> str:
-    if type == _BASE:
-        return "nothing"
-    return VALUE_TYPE_NAMES.get(type, "a value")
-
-
-def _mismatch(stack: list[int], types: tuple[int, ...], height: int) -> str:
-    found = stack[max(len(stack) - len(types), height) :]
-    expected_names = " ".join([_type_name(type) for type in types])
-    found_names = " ".join([_type_name(type) for type in found])
-    return f"type mismatch: expected [{expected_names}], found [{found_names}]"
-
-
-# Operators whose signature depends on the context
-
-
-def _select(stack: list[int], dead: bool, loc: int) -> None:
-    _pop(stack, I32, dead, loc)
-    first = _pop(stack, _UNKNOWN, dead, loc)
-    second = _pop(stack, first, dead, loc)
-    if first == FUNCREF or first == EXTERNREF or second == FUNCREF or second == EXTERNREF:
-        raise ValidationError("type mismatch: select without type on references", loc)
-    stack.append(second if first == _UNKNOWN else first)
-
-
-def _rare(module: Module, op: int, data: bytes, pos: int, stack: list[int], dead: bool, loc: int) -> int:
-    """Check an operator with a signature of its own; the next position."""
-    if op == REF_NULL:
-        reader = Reader(data, pos, len(data))
-        stack.append(heap_type(reader))
-        return reader.pos
-    if op == REF_IS_NULL:
-        found = _pop(stack, _UNKNOWN, dead, loc)
-        if found != _UNKNOWN and found != FUNCREF and found != EXTERNREF:
-            raise ValidationError(f"type mismatch: expected a reference, found {_type_name(found)}", loc)
-        stack.append(I32)
-        return pos
-    if op == SELECT_TYPED:
-        count, pos = read_u32(data, pos)
-        if count != 1:
-            raise ValidationError("invalid result arity", loc)
-        reader = Reader(data, pos, len(data))
-        type = value_type(reader)
-        _pop(stack, I32, dead, loc)
-        _pop(stack, type, dead, loc)
-        _pop(stack, type, dead, loc)
-        stack.append(type)
-        return reader.pos
-    x, pos = read_u32(data, pos)
-    element = _table_element(module, x, loc)
-    if op == TABLE_GET:
-        _pop(stack, I32, dead, loc)
-        stack.append(element)
-    elif op == TABLE_SET:
-        _pop(stack, element, dead, loc)
-        _pop(stack, I32, dead, loc)
-    elif op == TABLE_GROW:
-        _pop(stack, I32, dead, loc)
-        _pop(stack, element, dead, loc)
-        stack.append(I32)
-    else:
-        assert op == TABLE_FILL
-        _pop(stack, I32, dead, loc)
-        _pop(stack, element, dead, loc)
-        _pop(stack, I32, dead, loc)
     return pos
