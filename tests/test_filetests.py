@@ -24,14 +24,13 @@ from brolga.ir.errors import ParseError, VerifierError
 from brolga.ir.floats import from_float
 from brolga.ir.function import Function
 from brolga.ir.parser import parse_function
-from brolga.ir.passes import cleanup
 from brolga.ir.printer import print_function
 from brolga.ir.rebuild import rebuild
 from brolga.ir.trap_codes import TRAP_NAMES
 from brolga.ir.types import F32, F64, IS_FLOAT, TYPE_MASK
 from brolga.ir.verifier import verify
 
-from .ir.functions import EDGES, outcome, result_or_trap
+from .ir.functions import EDGES, clean_up, outcome, result_or_trap
 
 ROOT: Final = Path(__file__).resolve().parent / "filetests"
 BLESS: Final = os.environ.get("BROLGA_BLESS") == "1"
@@ -65,7 +64,7 @@ def optimize(text: str) -> tuple[Function, Function]:
     verify(original)
     result = rebuild(original)
     verify(result)
-    cleanup.run(result)
+    clean_up(result)
     verify(result)
     return original, result
 

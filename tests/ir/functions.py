@@ -6,10 +6,11 @@ import struct
 
 from brolga.ir.errors import InterpreterTrap
 from brolga.ir.floats import is_nan
-from brolga.ir.function import Function
+from brolga.ir.function import Function, Signature
 from brolga.ir.interpreter import Environment, interpret
+from brolga.ir.passes import block_params, branches, dce, unreachable
 from brolga.ir.trap_codes import MEMORY_OUT_OF_BOUNDS
-from brolga.ir.types import F32, F64, I32, I64
+from brolga.ir.types import F32, F64, I32, I64, TYPE_MASK
 
 EDGES_I32 = [0, 1, 2, 3, 7, 8, 31, 32, 33, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000]
 EDGES_I32 += [0x7FFF_FFFE, 0x7FFF_FFFF, 0x8000_0000, 0x8000_0001, 0xFFFF_FF80, 0xFFFF_FFFE, 0xFFFF_FFFF]
@@ -24,13 +25,25 @@ EDGES_F64 += [0x7FF8 << 48, 0xFFF8 << 48, (0x7FF0 << 48) + 1, 0xFFF4 << 48]
 EDGES = {I32: EDGES_I32, I64: EDGES_I64, F32: EDGES_F32, F64: EDGES_F64}
 
 
+def clean_up(function: Function) -> None:
+    """The passes that remove, in the compiler's order."""
+    unreachable.run(function)
+    block_params.run(function)
+    dce.run(function)
+    branches.run(function)
+
+
 class TestEnvironment(Environment):
-    """64 bytes of memory filled with a pattern, a context, and functions that combine their arguments; a log of effects."""
+    """64 bytes of memory filled with a pattern, a context, and functions that combine their arguments; a log of effects.
+
+    Function n has the signature n modulo the number of signatures.
+    """
 
     __test__ = False
     step_limit = 20_000
 
-    def __init__(self) -> None:
+    def __init__(self, signatures: list[Signature]) -> None:
+        self.signatures = signatures
         self.memory = bytearray((37 * i + 0x81) & 0xFF for i in range(64))
         self.context = bytearray((91 * i + 5) & 0xFF for i in range(64))
         self.log: list[tuple[object, ...]] = []
@@ -56,20 +69,30 @@ class TestEnvironment(Environment):
 
     def call(self, func: int, args: list[int]) -> list[int]:
         self.log.append(("call", func, *args))
-        return [sum(args) * 3 + func + len(self.log)]
+        results = self.signatures[func % len(self.signatures)].results
+        seed = sum(args) * 0x9E37_79B9_7F4A_7C15 + func + len(self.log)
+        return [seed * (place + 3) & TYPE_MASK[type] for place, type in enumerate(results)]
+
+    def call_ptr(self, code: int, vmctx: int, signature: int, args: list[int]) -> list[int]:
+        self.log.append(("call_ptr", code, vmctx))
+        return self.call(signature, args)
+
+    def call_builtin(self, number: int, args: list[int]) -> list[int]:
+        self.log.append(("builtin",))
+        return self.call(number, args)
 
 
 def result_or_trap(function: Function, args: list[int]) -> list[int] | int:
     """The results, or the trap code."""
     try:
-        return interpret(function, args, TestEnvironment())
+        return interpret(function, args, TestEnvironment(function.signatures))
     except InterpreterTrap as trap:
         return trap.code
 
 
 def outcome(function: Function, args: list[int]) -> tuple[object, ...]:
     """Everything that a run of `function` shows: results or trap, memory, effects. NaNs of a type are alike."""
-    environment = TestEnvironment()
+    environment = TestEnvironment(function.signatures)
     try:
         results = interpret(function, args, environment)
     except InterpreterTrap as trap:
