@@ -19,10 +19,10 @@ class MemoryData:
     __slots__ = ("_view", "_viewed", "block", "maximum", "minimum", "store_data")
 
     def __init__(self, store_data: StoreData, minimum: int, maximum: int) -> None:
-        store_data.count_memory()
         limit = store_data.limits.memory_size
         if 0 <= limit < minimum * PAGE_SIZE:
             raise WasmtimeError("memory minimum size exceeds memory limits")
+        store_data.count_memory()
         self.store_data = store_data
         self.minimum = minimum
         self.maximum = maximum

@@ -11,13 +11,9 @@ from struct import Struct
 from typing import final
 
 from brolga.jit.code import CompiledFunction
-from brolga.jit.compile import compile_function
-from brolga.jit.debug import DECODE, TIMES, VALIDATE
 from brolga.jit.settings import Settings
 from brolga.jit.vmctx import FUNC_RECORD_SIZE, ContextLayout
 from brolga.jit.wasm import types as wasm
-from brolga.jit.wasm.decode import decode
-from brolga.jit.wasm.validate import validate
 
 from .engine import Engine
 from .machine import signature_id
@@ -67,6 +63,8 @@ class Compilation:
 
     def compile(self, func: int) -> CompiledFunction:
         """Machine code of the function with this index."""
+        from brolga.jit.compile import compile_function  # the compiler is imported when there is something to compile
+
         with collector_paused():
             return compile_function(self.decoded, self.layout, func, self.settings)
 
@@ -154,6 +152,10 @@ class Module:
 
 
 def _checked(data: bytes) -> wasm.Module:
+    from brolga.jit.debug import DECODE, TIMES, VALIDATE
+    from brolga.jit.wasm.decode import decode
+    from brolga.jit.wasm.validate import validate
+
     TIMES.start()
     decoded = decode(data)
     TIMES.end(DECODE)

@@ -78,15 +78,17 @@ class StoreData:
 
     def count_memory(self) -> None:
         """A memory is about to be made."""
-        self.memory_count += 1
-        if 0 <= self.limits.memories < self.memory_count:
-            raise WasmtimeError(f"resource limit exceeded: memory count too high at {self.memory_count}")
+        count = self.memory_count + 1
+        if 0 <= self.limits.memories < count:
+            raise WasmtimeError(f"resource limit exceeded: memory count too high at {count}")
+        self.memory_count = count
 
     def count_table(self) -> None:
         """A table is about to be made."""
-        self.table_count += 1
-        if 0 <= self.limits.tables < self.table_count:
-            raise WasmtimeError(f"resource limit exceeded: table count too high at {self.table_count}")
+        count = self.table_count + 1
+        if 0 <= self.limits.tables < count:
+            raise WasmtimeError(f"resource limit exceeded: table count too high at {count}")
+        self.table_count = count
 
 
 class Storelike(Protocol):

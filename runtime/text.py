@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 
 from brolga.ir.errors import WasmtimeError
@@ -19,6 +18,8 @@ def wasm_tools() -> str:
         return str(get_executable())
     except (ImportError, OSError, KeyError):
         pass
+    import shutil
+
     beside = os.path.join(os.path.dirname(sys.executable), "wasm-tools")
     found = beside if os.access(beside, os.X_OK) else shutil.which("wasm-tools")
     if found is None:
@@ -31,7 +32,7 @@ def wat2wasm(wat: str | bytes) -> bytearray:
     import subprocess
 
     text = wat.encode() if isinstance(wat, str) else wat
-    done = subprocess.run([wasm_tools(), "parse", "-o", "-", "-"], input=text, capture_output=True, check=False)
+    done = subprocess.run([wasm_tools(), "parse", "-"], input=text, capture_output=True, check=False)
     if done.returncode != 0:
         raise WasmtimeError(done.stderr.decode("utf-8", "replace").strip().removeprefix("error: "))
     return bytearray(done.stdout)
