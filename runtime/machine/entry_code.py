@@ -27,7 +27,24 @@ MOST_FAST_PARAMS: Final = 32
 MOST_FAST_RESULTS: Final = 16
 MOST_SLOW_ARGUMENTS: Final = 1200  # more than any signature has; they are copied on the stack
 
-REGISTER_NAMES: Final = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"]
+REGISTER_NAMES: Final = [
+    "rax",
+    "rcx",
+    "rdx",
+    "rbx",
+    "rsp",
+    "rbp",
+    "rsi",
+    "rdi",
+    "r8",
+    "r9",
+    "r10",
+    "r11",
+    "r12",
+    "r13",
+    "r14",
+    "r15",
+]
 NUMBERS: Final = frozenset((I32, I64, F32, F64))
 
 # rdi callable, rsi arguments, rdx count and flag, rcx keyword names or 0: calls HOOK_SLOW_CALL(callable, *arguments).
@@ -240,8 +257,8 @@ def _results(type: FuncType) -> list[str]:
     if not type.results:
         return ["    mov rdi, {None}", "    {RETURN}", "    jmp {Py_NewRef}"]
     if len(type.results) == 1:
-        load, function = _boxing(type.results[0], "rsp")
-        return [load, "    {RETURN}", f"    jmp {function}"]
+        load, function = BOXING[type.results[0]]
+        return [load.format("rsp"), "    {RETURN}", f"    jmp {function}"]
     lines = [
         f"    mov edi, {len(type.results)}",
         "    call {PyList_New}",
@@ -250,20 +267,18 @@ def _results(type: FuncType) -> list[str]:
         "    mov r12, rax",
     ]
     for i, value_type in enumerate(type.results):
-        load, function = _boxing(value_type, f"rsp + {8 * i}")
-        lines += [load, f"    call {function}", "    test rax, rax", "    jz drop_list"]
+        load, function = BOXING[value_type]
+        lines += [load.format(f"rsp + {8 * i}"), f"    call {function}", "    test rax, rax", "    jz drop_list"]
         lines += ["    mov rdi, r12", f"    mov esi, {i}", "    mov rdx, rax", "    call {PyList_SetItem}"]
     lines += ["    mov rax, r12", "    {RETURN}", "    ret"]
     lines += ["drop_list:", "    mov rdi, r12", "    call {Py_DecRef}", "    jmp failed"]
     return lines
 
 
-def _boxing(type: int, place: str) -> tuple[str, str]:
-    """An instruction that loads the argument of a C-API function which makes an object of a raw value, and the function."""
-    if type == I32:
-        return f"    movsxd rdi, dword ptr [{place}]", "{PyLong_FromLong}"
-    if type == I64:
-        return f"    mov rdi, [{place}]", "{PyLong_FromLong}"
-    if type == F32:
-        return f"    cvtss2sd xmm0, dword ptr [{place}]", "{PyFloat_FromDouble}"
-    return f"    movsd xmm0, qword ptr [{place}]", "{PyFloat_FromDouble}"
+# An instruction that loads the argument of the C-API function that makes an object of a raw value, and the function.
+BOXING: Final = {
+    I32: ("    movsxd rdi, dword ptr [{}]", "{PyLong_FromLong}"),
+    I64: ("    mov rdi, [{}]", "{PyLong_FromLong}"),
+    F32: ("    cvtss2sd xmm0, dword ptr [{}]", "{PyFloat_FromDouble}"),
+    F64: ("    movsd xmm0, qword ptr [{}]", "{PyFloat_FromDouble}"),
+}

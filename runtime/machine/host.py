@@ -20,7 +20,6 @@ from brolga.jit.wasm.types import FuncType
 from . import layout as L
 from .calls import call_layout, read_args, write_results
 from .state import StoreState
-from .traps import report_passing
 from .values import from_bits, signature_id, to_bits
 
 if TYPE_CHECKING:
@@ -61,19 +60,25 @@ def _dispatch(type: FuncType, function: Callable[..., object], store: object, ra
     count = len(type.results)
 
     def call(buffer: int) -> None:
-        try:
-            bits = read_args(layout, buffer)
-            if raw:
-                results = _raw_results(count, function(*bits))
-            else:
-                values = [from_bits(t, value, store) for t, value in zip(params, bits)]
-                results = results_to_bits(type, function(*values), store)
-        except BaseException as error:
-            report_passing(error, _u64(buffer + L.CALL_STACK).value)
-            raise
+        bits = read_args(layout, buffer)
+        if raw:
+            results = _raw_results(count, function(*bits))
+        else:
+            values = [from_bits(t, value, store) for t, value in zip(params, bits)]
+            results = results_to_bits(type, function(*values), store)
         write_results(layout, buffer, results)
 
     return call
+
+
+def _convert_results(type: FuncType, store: object) -> Callable[[int, object], None]:
+    """What a routine by signature calls with a result that it does not take itself."""
+    layout = call_layout(type)
+
+    def convert(buffer: int, value: object) -> None:
+        write_results(layout, buffer, results_to_bits(type, value, store))
+
+    return convert
 
 
 def builtin_dispatch(type: FuncType, function: Callable[..., int | None]) -> Dispatch:
@@ -82,11 +87,7 @@ def builtin_dispatch(type: FuncType, function: Callable[..., int | None]) -> Dis
     has_result = bool(type.results)
 
     def call(buffer: int) -> None:
-        try:
-            result = function(_u64(buffer + L.CALL_CONTEXT).value, *read_args(layout, buffer))
-        except BaseException as error:
-            report_passing(error, _u64(buffer + L.CALL_STACK).value)
-            raise
+        result = function(_u64(buffer + L.CALL_CONTEXT).value, *read_args(layout, buffer))
         if has_result:
             write_results(layout, buffer, [result])  # type: ignore[list-item]
 
@@ -96,7 +97,7 @@ def builtin_dispatch(type: FuncType, function: Callable[..., int | None]) -> Dis
 class HostFunction:
     """A Python callable with a function record. Made by `Machine.new_host_function`. Keep it alive while the record is in use."""
 
-    __slots__ = ("_context", "_dispatch", "_function", "_record", "_state", "record", "type")
+    __slots__ = ("_context", "_dispatch", "_function", "_record", "_results", "_state", "record", "type")
 
     def __init__(
         self,
@@ -111,16 +112,18 @@ class HostFunction:
         self._state = state
         self._function = function
         self._dispatch = _dispatch(type, function, store, raw)
+        self._results = _convert_results(type, store)
         self._context = (ctypes.c_uint64 * (L.HOST_SIZE // 8))()
         context = ctypes.addressof(self._context)
         _u64(context + CTX_ACTIVATION).value = state.address
         _u64(context + CTX_MEMORY0_BASE).value = 0
         _u64(context + L.HOST_DISPATCH).value = id(self._dispatch)
         _u64(context + L.HOST_CALLABLE).value = id(function)
+        _u64(context + L.HOST_RESULTS).value = id(self._results)
         self._record = (ctypes.c_uint64 * (FUNC_RECORD_SIZE // 8))()
         # Address of its function record {code, vmctx, signature id, itself}: copy it into contexts and tables.
         self.record: Final = ctypes.addressof(self._record)
-        _u64(self.record + FUNC_CODE).value = machine.host_routine
+        _u64(self.record + FUNC_CODE).value = machine.generic_host_code if raw else machine.host_code(type)
         _u64(self.record + FUNC_VMCTX).value = context
         _u32(self.record + FUNC_SIGNATURE).value = signature_id(type)
         _u64(self.record + FUNC_SELF).value = self.record

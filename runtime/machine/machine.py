@@ -39,10 +39,11 @@ from .entry_code import (
     has_fast_entry,
 )
 from .host import HostFunction, builtin_dispatch
+from .host_code import fast_host_call, has_fast_host_call
 from .memory import RESERVATION, MemoryBlock, PlainMemory, ReservationPool, ReservedMemory
 from .state import StoreState
 from .threads import ThreadRecords
-from .traps import raise_trap
+from .traps import raise_trap, report_passing
 
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
@@ -50,12 +51,29 @@ _u64 = ctypes.c_uint64.from_address
 POLL_SECONDS: Final = 0.005  # where polls do what signals do elsewhere
 IDLE_POLLS: Final = 20
 
-_C_API: Final = """
-    PyErr_CheckSignals PyErr_Clear PyErr_Fetch PyErr_NormalizeException PyErr_Occurred PyErr_Restore PyEval_RestoreThread
-    PyEval_SaveThread PyException_SetTraceback PyFloat_FromDouble PyList_New PyList_SetItem PyLong_AsLong
-    PyLong_AsUnsignedLongLong PyLong_FromLong PyLong_FromUnsignedLong PyLong_FromUnsignedLongLong PyObject_CallNoArgs
-    PyObject_Vectorcall Py_DecRef Py_NewRef
-""".split()
+_C_API: Final = (
+    "PyErr_CheckSignals",
+    "PyErr_Clear",
+    "PyErr_Fetch",
+    "PyErr_NormalizeException",
+    "PyErr_Occurred",
+    "PyErr_Restore",
+    "PyEval_RestoreThread",
+    "PyEval_SaveThread",
+    "PyException_SetTraceback",
+    "PyFloat_FromDouble",
+    "PyList_New",
+    "PyList_SetItem",
+    "PyLong_AsLong",
+    "PyLong_AsUnsignedLongLong",
+    "PyLong_FromLong",
+    "PyLong_FromUnsignedLong",
+    "PyLong_FromUnsignedLongLong",
+    "PyObject_CallNoArgs",
+    "PyObject_Vectorcall",
+    "Py_DecRef",
+    "Py_NewRef",
+)
 _C_LIBRARY: Final = ("raise", "signal")
 _THUNK_SIZE: Final = 16
 _OBJECTS: Final[dict[str, object]] = {
@@ -140,6 +158,7 @@ class Machine:
         hooks = {
             "HOOK_ATTACH": self._attach,
             "HOOK_TRAP": raise_trap,
+            "HOOK_PASSING": report_passing,
             "HOOK_COMPILE": self._compile_pad,
             "HOOK_WAKE": self._watchdog_event.set,
             "HOOK_SLOW_CALL": slow_call,
@@ -186,28 +205,42 @@ class Machine:
         self._add("WAKE", R.WAKE_NATIVE if self.platform.threads else R.WAKE_PYTHON)
         self._add("ATTACH", R.ATTACH)
         self._add("EXIT_FAILED", R.EXIT_FAILED)
+        self._add("EXIT_RAISED", R.EXIT_RAISED)
         self._add("TRAP_EXIT", R.TRAP_EXIT)
         self._add("NO_STACK", R.NO_STACK)
         self._add("BUILTIN_TRAP", R.BUILTIN_TRAP)
         self._trap_routine = self._add("TRAP_ROUTINE", R.TRAP_ROUTINE)
         self._lazy_compile = self._add("LAZY_COMPILE", R.LAZY_COMPILE)
-        self.host_routine = self._add("HOST", R.HOST_GENERIC + R.BUILTIN_GENERIC)
+        self.generic_host_code = self._add("HOST", R.HOST_GENERIC + R.BUILTIN_GENERIC)
         self._add("BUILTIN", R.BUILTIN_GENERIC)
         self._raw_entry = self._add("RAW_ENTRY", R.RAW_ENTRY)
         self._symbols |= _OBJECTS
         self._slow_call = self._add("SLOW_CALL", SLOW_CALL)
         self._entries: dict[FuncType, int] = {}
+        self._host_calls: dict[FuncType, int] = {}
 
     def entry_code(self, type: FuncType) -> int:
         """The vectorcall function for entry points of this type."""
         code = self._entries.get(type, 0)
         if not code:
-            try:
-                code = self.emit(*fast_entry(type)) if has_fast_entry(type) else self._slow_call
-            except PlatformError:  # no room for more
-                code = self._slow_call
-            self._entries[type] = code
+            code = self._emit_fast(fast_entry(type)) if has_fast_entry(type) else 0
+            code = self._entries[type] = code or self._slow_call
         return code
+
+    def host_code(self, type: FuncType) -> int:
+        """The code of host functions of this type."""
+        code = self._host_calls.get(type, 0)
+        if not code:
+            code = self._emit_fast(fast_host_call(type)) if has_fast_host_call(type) else 0
+            code = self._host_calls[type] = code or self.generic_host_code
+        return code
+
+    def _emit_fast(self, text_and_symbols: tuple[str, dict[str, object]]) -> int:
+        """The address, or 0 if there is no room for more of them: the slow routines serve all signatures."""
+        try:
+            return self.emit(*text_and_symbols)
+        except PlatformError:
+            return 0
 
     def _add_signals(self, handlers: S.FaultHandlers) -> None:
         cpython_handler = handlers.cpython_handler() or (1 << 64) - 1

@@ -377,6 +377,54 @@ EXIT_FAILED: Final = """
     {LEAVE_COLD}
 """
 
+# Python code called from wasm has raised. In: rbx, rbp, rsp below the call buffer. HOOK_PASSING(exception, rsp of the wasm stack).
+EXIT_RAISED: Final = """
+    sub rsp, 64
+    and rsp, -16
+    lea rdi, [rsp + 32]
+    lea rsi, [rsp + 40]
+    lea rdx, [rsp + 48]
+    call {PyErr_Fetch}
+    lea rdi, [rsp + 32]
+    lea rsi, [rsp + 40]
+    lea rdx, [rsp + 48]
+    call {PyErr_NormalizeException}
+    mov rdi, [rsp + 40]
+    mov rsi, [rsp + 48]
+    test rsi, rsi
+    jz no_traceback
+    call {PyException_SetTraceback}
+no_traceback:
+    mov rdi, [rbp + {THREAD_STACK}]
+    call {PyLong_FromUnsignedLongLong}
+    mov [rsp + 16], rax
+    test rax, rax
+    jz lost
+    mov rax, [rsp + 40]
+    mov [rsp + 8], rax
+    mov rdi, {HOOK_PASSING}
+    lea rsi, [rsp + 8]
+    mov edx, 2
+    xor ecx, ecx
+    call {PyObject_Vectorcall}
+    mov r12, rax
+    mov rdi, [rsp + 16]
+    call {Py_DecRef}
+    mov rdi, r12
+    test rdi, rdi
+    jz lost
+    call {Py_DecRef}
+    jmp restore
+lost:
+    call {PyErr_Clear}
+restore:
+    mov rdi, [rsp + 32]
+    mov rsi, [rsp + 40]
+    mov rdx, [rsp + 48]
+    call {PyErr_Restore}
+    jmp {EXIT_FAILED}
+"""
+
 # A trap was recorded in the state: make the exception of it. In: r15. The stack of the dead frames stays as it is.
 TRAP_EXIT: Final = """
     mov rbx, [r15 + {CTX_ACTIVATION}]
@@ -480,7 +528,7 @@ LAZY_COMPILE: Final = """
     {RESUME_WASM}
     jmp r11
 raised:
-    jmp {EXIT_FAILED}
+    jmp {EXIT_RAISED}
     {HOST_COLD}
 """
 
@@ -522,7 +570,7 @@ BUILTIN_GENERIC: Final = """
     {RESUME_WASM}
     ret
 raised:
-    jmp {EXIT_FAILED}
+    jmp {EXIT_RAISED}
     {HOST_COLD}
 """
 
@@ -538,7 +586,7 @@ POLL: Final = """
     {RESUME_WASM}
     ret
 raised:
-    jmp {EXIT_FAILED}
+    jmp {EXIT_RAISED}
     {HOST_COLD}
 """
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import random
+import sys
 
 import pytest
 
 from brolga.jit import builtins
-from brolga.jit.vmctx import CTX_BUILTINS
+from brolga.jit.vmctx import CTX_BUILTINS, CTX_FIXED_SIZE
 from brolga.jit.wasm.types import F32, F64, I32, I64, IR_TYPE, FuncType
 from brolga.jit.x64.abi import ARG_GPRS, ARG_XMMS, ON_STACK, RESULT_GPRS, RESULT_XMMS, XMM0, assign
+from brolga.runtime.machine.host_code import has_fast_host_call
 
-from .world import World, bits_f32, bits_f64, call_import, function, i32_i32, nothing
+from .world import World, bits_f32, bits_f64, call_import, function, i32_i32, nothing, u64
 
 PLATFORMS = ("linux", "minimal")
 GPRS = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"]
@@ -239,3 +243,63 @@ def test_python_builtin_restores_memory_base() -> None:
     outer = World([function(0, code)], builtin=lambda *args: inner.call(0, nothing) and 0 or 0)
     ctypes_u32(outer.memory.base).value = 77
     assert outer.call(0, FuncType((I32, I64, I32), (I32,)), 0, 0, 0) == [77]
+
+
+@pytest.mark.parametrize("types", SIGNATURES, ids=len)
+def test_fast_host_call_agrees_with_generic(platform: str, types: tuple[int, ...]) -> None:
+    """The routine by signature and the generic one hand over the same objects."""
+    type = FuncType(types, types[-1:])
+    jump = "mov rax, [r15 + 64]\n mov r15, [r15 + 72]\n jmp rax"
+    world = World([function(0, jump)], platform)
+    seen: list[tuple[object, ...]] = []
+
+    def host(*args: object) -> object:
+        seen.append(args)
+        return args[-1] if args else None
+
+    record = world.import_function(type, host).record
+    assert has_fast_host_call(type) == (len(types) <= 32)
+    for seed in range(4):
+        values = random_values(types, random.Random(seed))
+        u64(world.vmctx + CTX_FIXED_SIZE).value = world.machine.host_code(type)
+        fast = world.call(0, type, *values)
+        u64(world.vmctx + CTX_FIXED_SIZE).value = world.machine.generic_host_code
+        generic = world.call(0, type, *values)
+        assert fast == generic
+        assert repr(seen[-2]) == repr(seen[-1])
+    assert u64(record).value == world.machine.host_code(type)
+
+
+@pytest.mark.parametrize("result", [-1, 0, 1, 2**31, 2**32 - 1, -(2**31), True])
+def test_host_results_in_range(platform: str, result: int) -> None:
+    world = World([function(0, CALL_HOST_AND_KEEP)], platform)
+    world.import_function(i32_i32, lambda x: result)
+    assert world.call(0, i32_i32, 0) == [(result + 36) & 0xFFFF_FFFF]
+
+
+def test_host_calls_leak_no_references(platform: str) -> None:
+    type = FuncType((I64, F64), (I64,))
+    jump = "mov rax, [r15 + 64]\n mov r15, [r15 + 72]\n jmp rax"
+    world = World([function(0, jump)], platform)
+    results: list[object] = [int("1" * 18), int("9223372036854775808"), str(1.5), object(), ValueError()]
+    counts = [sys.getrefcount(result) for result in results]
+    current: list[object] = []
+
+    def host(i: int, f: float) -> object:
+        current.append(i)
+        result = results[len(current) % len(results)]
+        if isinstance(result, ValueError):
+            raise result
+        return result
+
+    world.import_function(type, host)
+    argument = 1 << 62
+    for _ in range(50):
+        with contextlib.suppress(TypeError, ValueError):
+            world.call(0, type, argument, 5)
+    results[-1].__traceback__ = None  # type: ignore[attr-defined]
+    gc.collect()
+    last = current[-1]
+    current.clear()
+    assert sys.getrefcount(last) == 2
+    assert [sys.getrefcount(result) for result in results] == counts
