@@ -389,7 +389,7 @@ def stored_value(lo: Lowering, value: int, type: int, bits: int = 0) -> tuple[in
     op = inst.op
     if op == ICONST or op == FCONST:
         if bits < 64 or fits_signed32(inst.imm):
-            return _STORE_IMM[bits], [], inst.imm
+            return _STORE_IMM[bits], [], inst.imm & ((1 << bits) - 1)
     elif op == BITCAST and lo.single(value) and bits == TYPE_BITS[type]:
         value = inst.args[0]
         type = inst.aux
@@ -442,7 +442,7 @@ def _modify(lo: Lowering, inst: Inst, value: int) -> bool:
     lo.sink(x)
     if constant.op == ICONST and (bits < 64 or fits_signed32(constant.imm)):
         op = _MODIFY_IMM[operation.op][bits]
-        imm = constant.imm
+        imm = constant.imm & ((1 << bits) - 1)
     else:
         op = rows[bits]
         operands.append(lo.use_low(y))
