@@ -127,6 +127,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     output = buffer.code  # never replaced while instructions are added
     trap_marks = buffer.trap_marks
     trap_codes = buffer.trap_codes
+    source_marks = buffer.source_marks
+    source_locs = buffer.source_locs
     special_rows = _SPECIAL
 
     buffer.source(-1)
@@ -145,7 +147,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
             assert isinstance(inst, Inst)
             if inst.loc != loc and inst.loc >= 0:
                 loc = inst.loc
-                buffer.source(loc)
+                source_marks.append(len(output) | buffer.items)
+                source_locs.append(loc)
             op = inst.op
             special = special_rows[op]
             locations = inst.locations

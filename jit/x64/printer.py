@@ -12,6 +12,8 @@ marked with `~`. Slots are `slot3`, constants are shown by their bits.
 
 from __future__ import annotations
 
+from typing import Final
+
 from brolga.ir.trap_codes import TRAP_NAMES
 from brolga.regalloc.operand import (
     ANY_LOCATION,
@@ -36,8 +38,10 @@ from .inst import (
     Inst,
 )
 from .insts import (
+    ARGS,
     BRANCH,
     CALL,
+    CALL_CONTEXT,
     CALL_RM,
     CC_NAMES,
     JMP,
@@ -55,13 +59,18 @@ from .insts import (
     ROWS,
     SHAPE_MEM,
     SHAPE_REG,
+    SREM32,
+    SREM64,
     OperandSpec,
     Row,
 )
 from .regs import REG64, location_name, register_name
 from .vcode import VCode
 
-_POINTER = {8: "byte ptr ", 16: "word ptr ", 32: "dword ptr ", 64: "qword ptr ", 128: "xmmword ptr "}
+# Rows whose operands are as the client makes them.
+_CLIENT_SHAPES: Final = frozenset((ARGS, CALL, CALL_CONTEXT, CALL_RM, RET, SREM32, SREM64))
+
+_POINTER: Final = {8: "byte ptr ", 16: "word ptr ", 32: "dword ptr ", 64: "qword ptr ", 128: "xmmword ptr "}
 
 
 def print_vcode(vcode: VCode) -> str:
@@ -104,7 +113,7 @@ def print_inst(
     """One instruction; over virtual registers if `locations` is None."""
     op = inst.op
     row = ROWS[op]
-    if op in (CALL, CALL_RM, RET):
+    if op in _CLIENT_SHAPES:
         text = _call(vcode, inst, row, locations)
     elif op == JMP:
         text = f"jmp block{block.succs[0]}" if block else "jmp"
@@ -190,17 +199,20 @@ def _plain(vcode: VCode | None, inst: Inst, row: Row, locations: list[int] | Non
 
 
 def _call(vcode: VCode | None, inst: Inst, row: Row, locations: list[int] | None) -> str:
-    """Operands by their constraints: `call func3 v9=rax, v3=rdi`."""
+    """Operands by their constraints: `v9=rax <- call func3 (v3=rdi)`."""
     text = row.mnemonic
     if inst.op == CALL:
         text += f" func{inst.imm}"
-    elif inst.amode is not None:
+    elif inst.op == CALL_RM and inst.amode is not None:
         text += " qword ptr " + _address(vcode, inst.amode, inst.operands, locations)
-    elif inst.op == CALL_RM and locations is not None:
-        text += " " + location_name(locations[inst.imm])
-    elif inst.op == CALL_RM:
-        text += f" v{inst.operands[inst.imm]}"
+    elif inst.op in (CALL_RM, CALL_CONTEXT):
+        text += f" v{inst.operands[inst.imm]}" if locations is None else " " + location_name(locations[inst.imm])
+    if inst.op == CALL_CONTEXT:
+        context = inst.imm + 1
+        text += f", v{inst.operands[context]}" if locations is None else ", " + location_name(locations[context])
     if locations is not None:
+        if inst.op in (SREM32, SREM64):
+            text += " " + location_name(locations[3])
         return text
     shape = inst.shape
     definitions: list[str] = []

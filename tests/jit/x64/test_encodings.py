@@ -39,7 +39,8 @@ from brolga.jit.x64.printer import print_inst
 from brolga.jit.x64.regs import REG32, REG64
 from brolga.regalloc.operand import ANY_LOCATION, FIRST_SPILL_SLOT
 
-NAMES = dict(enumerate(re.findall(r"^(\w+): Final = ins\(", Path(insts.__file__).read_text(), re.MULTILINE)))
+SOURCE = Path(__file__).parents[3] / "jit" / "x64" / "insts.py"
+NAMES = dict(enumerate(re.findall(r"^(\w+): Final = ins\(", SOURCE.read_text(), re.MULTILINE)))
 ENCODED = [op for op in range(len(ROWS)) if ROWS[op].encodings]
 
 PREDICATES = [  # of float compares, by number
