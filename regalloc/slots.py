@@ -14,6 +14,7 @@ from bisect import bisect_right
 from heapq import heappop, heappush
 
 from .edges import Edges
+from .errors import RegAllocError
 from .liveness import Liveness
 from .moves import ParallelMoves, resolve
 from .operand import FIRST_SPILL_SLOT, MOVE_COPY, Move
@@ -111,7 +112,10 @@ def finish_moves(
                             continue
                         move.destination = FIRST_SPILL_SLOT + slot_of[v]
                     elif move.source >= FIRST_SPILL_SLOT:
-                        move.source = FIRST_SPILL_SLOT + slot_of[move.source - FIRST_SPILL_SLOT]
+                        v = move.source - FIRST_SPILL_SLOT
+                        if v not in slot_of:
+                            raise RegAllocError(f"{live.code.name}: v{v} is used where it is not defined")
+                        move.source = FIRST_SPILL_SLOT + slot_of[v]
                     kept.append(move)
                 if kept:
                     block_moves[index] = kept
