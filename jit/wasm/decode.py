@@ -470,12 +470,16 @@ def _element_segment(reader: Reader, end: int) -> ElementSegment:
         elif reader.byte() != 0:
             raise DecodeError("malformed element kind", reader.pos - 1)
     items: list[ConstExpr] = []
+    shared: dict[int, ConstExpr] = {}  # by function
     for _ in range(reader.count(limits.MAX_SEGMENT_ELEMENTS, "elements of a segment")):
         if flags & _ELEM_EXPRESSIONS:
             items.append(_const_expr(reader, end))
         else:
             item_loc = reader.pos
-            items.append([ConstOp(CONST_REF_FUNC, reader.u32(), FUNCREF, item_loc)])
+            func = reader.u32()
+            if func not in shared:
+                shared[func] = [ConstOp(CONST_REF_FUNC, func, FUNCREF, item_loc)]
+            items.append(shared[func])
     return ElementSegment(mode, table, offset, type, items, loc)
 
 

@@ -19,7 +19,7 @@ MAX_TABLES: Final = 100_000
 MAX_MEMORIES: Final = 100_000
 MAX_TAGS: Final = 1_000_000
 MAX_DATA_SEGMENTS: Final = 100_000
-MAX_ELEMENT_SEGMENTS: Final = 10_000_000
+MAX_ELEMENT_SEGMENTS: Final = 100_000
 MAX_SEGMENT_ELEMENTS: Final = 10_000_000  # of one element segment
 MAX_NAME_BYTES: Final = 100_000
 MAX_PARAMS: Final = 1_000
@@ -30,7 +30,7 @@ MAX_BR_TABLE_TARGETS: Final = 65_520  # without the default
 
 MAX_NESTING: Final = 10_000  # blocks, loops and ifs around an operator
 MAX_CONST_OPERATORS: Final = 100_000  # of one constant expression
-# These two are known when a function is compiled: the values that its blocks, loops and ifs take over from each way into
-# them, in sum; and the product of the number of these constructs and the number of locals.
-MAX_MERGED_VALUES: Final = 4_000_000
-MAX_CONSTRUCT_LOCALS: Final = 1 << 30
+# The rest is known when a function is compiled.
+MAX_MERGED_LOCALS: Final = 4_000_000  # locals that blocks, loops and ifs take over from several ways into them, in sum
+MAX_CONSTRUCT_LOCALS: Final = 1 << 30  # number of blocks, loops and ifs times number of locals
+MAX_PASSED_VALUES: Final = 8_000_000  # locals and operands that branches and calls pass on, in sum

@@ -18,7 +18,7 @@ from typing import Final, final
 
 from brolga.ir.errors import LimitError
 
-from .limits import MAX_CONSTRUCT_LOCALS, MAX_MERGED_VALUES
+from .limits import MAX_CONSTRUCT_LOCALS, MAX_MERGED_LOCALS
 from .locals import read_locals
 from .opcodes import (
     BLOCK,
@@ -150,7 +150,11 @@ def analyse_constructs(module: Module, index: int) -> Constructs:
     )
     if count * highest > MAX_CONSTRUCT_LOCALS:
         body = module.bodies[index - module.imported_funcs]
-        raise LimitError(f"{count} blocks, loops and ifs with {highest} locals: too many of both", body.start, index)
+        raise LimitError(
+            f"{count} blocks, loops and ifs with {highest} locals exceed the limit of {MAX_CONSTRUCT_LOCALS}",
+            body.start,
+            index,
+        )
     done = _find_live(events, operands, tables)
     _place_parameters(module, index, done, result)
     return result
@@ -275,10 +279,10 @@ def _place_parameters(module: Module, index: int, done: list[_Open], result: Con
             merged = _locals_of(construct.sets & (live | construct.live_after))
             if construct.has_else:
                 restored = _locals_of(construct.sets & (live | construct.else_live))
-            total += len(merged) * (2 + construct.branches) + len(restored)
-            if total > MAX_MERGED_VALUES:
+            total += len(merged) + len(restored)
+            if total > MAX_MERGED_LOCALS:
                 body = module.bodies[index - module.imported_funcs]
-                raise LimitError("too many locals that many blocks, loops and ifs set", body.start, index)
+                raise LimitError(f"blocks, loops and ifs merge more than {MAX_MERGED_LOCALS} locals", body.start, index)
         result.merged.append(merged)
         result.restored.append(restored)
         result.branches.append(construct.branches)

@@ -17,6 +17,7 @@ from ..vmctx import ContextLayout
 from . import opcodes as wasm
 from .live_locals import analyse_constructs
 from .locals import read_locals
+from .opcodes import BR, BR_IF, CALL, ELSE, END, I32_CONST, LOCAL_GET, LOCAL_SET, LOCAL_TEE
 from .operators import read_immediates
 from .reader import read_s32, read_u32, read_u64
 from .translate_calls import (
@@ -95,7 +96,7 @@ def _translate_body(state: State, pos: int) -> None:
         builder.loc = pos
         op = data[pos]
         pos += 1
-        if op == wasm.LOCAL_GET:
+        if op == LOCAL_GET:
             local = data[pos]
             pos += 1
             if local >= 0x80:
@@ -106,19 +107,19 @@ def _translate_body(state: State, pos: int) -> None:
         if kind == BINARY:
             right = stack.pop()
             stack[-1] = builder.binary(OP[op], TYPE[op], stack[-1], right)
-        elif op == wasm.I32_CONST:
+        elif op == I32_CONST:
             value = data[pos]
             pos += 1
             if value >= 0x40:
                 value, pos = read_s32(data, pos - 1)
             stack.append(builder.iconst(I32, value & 0xFFFF_FFFF))
             continue
-        elif op == wasm.LOCAL_SET or op == wasm.LOCAL_TEE:
+        elif op == LOCAL_SET or op == LOCAL_TEE:
             local = data[pos]
             pos += 1
             if local >= 0x80:
                 local, pos = read_u32(data, pos - 1)
-            locals[local] = stack.pop() if op == wasm.LOCAL_SET else stack[-1]
+            locals[local] = stack.pop() if op == LOCAL_SET else stack[-1]
             continue
         elif kind == LOAD or kind == STORE:
             pos += 1
@@ -159,7 +160,7 @@ def _translate_body(state: State, pos: int) -> None:
         while builder.terminated:
             pos = skip_unreachable(state, pos)
             builder.loc = pos
-            if data[pos] == wasm.ELSE:
+            if data[pos] == ELSE:
                 begin_else(state)
             elif end_construct(state):
                 return
@@ -171,6 +172,20 @@ _FUNCTION_END = -1
 
 def _translate_other(state: State, op: int, pos: int) -> int:
     """An operator that is not plain. Returns the next position, or _FUNCTION_END."""
+    if op == END:
+        return _FUNCTION_END if end_construct(state) else pos
+    if op == BR_IF or op == CALL or op == BR:
+        x = state.data[pos]
+        pos += 1
+        if x >= 0x80:
+            x, pos = read_u32(state.data, pos - 1)
+        if op == BR_IF:
+            branch_if(state, x)
+        elif op == CALL:
+            call(state, x)
+        else:
+            branch(state, x)
+        return pos
     if op == wasm.BLOCK_OP:
         return begin_block(state, pos)
     if op == wasm.LOOP:
@@ -186,21 +201,12 @@ def _translate_other(state: State, op: int, pos: int) -> int:
     if KIND[op] != OTHER:  # behind the prefix are saturating conversions
         assert KIND[op] == CONVERT
         stack[-1] = builder.convert(OP[op], TYPE[op], FROM[op], stack[-1])
-    elif op == wasm.END:
-        if end_construct(state):
-            return _FUNCTION_END
-    elif op == wasm.ELSE:
+    elif op == ELSE:
         begin_else(state)
-    elif op == wasm.BR:
-        branch(state, immediates[0])
-    elif op == wasm.BR_IF:
-        branch_if(state, immediates[0])
     elif op == wasm.BR_TABLE:
         branch_table(state, immediates)
     elif op == wasm.RETURN:
         branch(state, len(state.frames) - 1)
-    elif op == wasm.CALL:
-        call(state, immediates[0])
     elif op == wasm.CALL_INDIRECT:
         call_indirect(state, immediates[0], immediates[1])
     elif op == wasm.DROP:

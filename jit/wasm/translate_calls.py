@@ -35,6 +35,11 @@ from .types import FUNCREF, IR_TYPE, FuncType
 _PAGE_SHIFT = 16
 
 
+def _pop_args(state: State, type: FuncType) -> list[int]:
+    state.count_passed(len(type.params) + len(type.results))
+    return state.pop_values(len(type.params))
+
+
 def _push_results(state: State, type: FuncType, first: int) -> None:
     if first != NO_VALUE:
         state.stack.extend(range(first, first + len(type.results)))
@@ -45,7 +50,7 @@ def call(state: State, func: int) -> None:
     builder = state.builder
     type_index = module.func_types[func]
     type = module.types[type_index]
-    args = state.pop_values(len(type.params))
+    args = _pop_args(state, type)
     if func >= module.imported_funcs:
         first = builder.call(func, type_index, args)
     else:
@@ -77,7 +82,7 @@ def call_indirect(state: State, type_index: int, table: int) -> None:
     builder.switch_to_block(match, before)
     code = builder.ptr_load(I64, element, FUNC_CODE, False)
     vmctx = builder.ptr_load(I64, element, FUNC_VMCTX, False)
-    args = state.pop_values(len(type.params))
+    args = _pop_args(state, type)
     _push_results(state, type, builder.call_ptr(type_index, code, vmctx, args))
 
 

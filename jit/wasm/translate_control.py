@@ -74,6 +74,7 @@ def _label_args(state: State, frame: Frame) -> list[int]:
     args = [locals[local] for local in frame.merged]
     if frame.label_arity:
         args.extend(state.stack[-frame.label_arity :])
+    state.count_passed(len(args))
     return args
 
 
@@ -269,6 +270,7 @@ def branch_table(state: State, depths: list[int]) -> None:
 
 def _build_return(state: State, frame: Frame, block: Block, dominator: Block) -> None:
     builder = state.builder
+    state.count_passed(frame.label_arity)
     builder.switch_to_block(block, dominator)
     builder.ret(state.stack[-frame.label_arity :] if frame.label_arity else [])
 

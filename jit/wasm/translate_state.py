@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final, final
 
 from brolga.ir.builder import FunctionBuilder
+from brolga.ir.errors import LimitError
 from brolga.ir.function import Block, Function, Signature
 
 from ..builtins import BUILTIN_SIGNATURES
 from ..vmctx import ContextLayout
+from .limits import MAX_PASSED_VALUES
 from .live_locals import Constructs
 from .types import IR_TYPE, FuncType, Module
 
@@ -72,7 +74,8 @@ class Frame:
 
 @final
 class State:
-    """`stack` and `locals` hold values; `frames` the open constructs, the function first; `construct` counts those begun."""
+    """`stack` and `locals` hold values; `frames` the open constructs, the function first; `construct` counts those begun, `passed`
+    the values that branches and calls pass on."""
 
     __slots__ = (
         "module",
@@ -84,6 +87,7 @@ class State:
         "frames",
         "constructs",
         "construct",
+        "passed",
         "builtin_signatures",
     )
 
@@ -97,7 +101,18 @@ class State:
         self.frames: list[Frame] = []
         self.constructs = constructs
         self.construct = 0
+        self.passed = 0
         self.builtin_signatures = len(module.types)  # the number of builtin 0's signature
+
+    def count_passed(self, count: int) -> None:
+        """The size of the IR is linear in the size of the body but for these."""
+        self.passed += count
+        if self.passed > MAX_PASSED_VALUES:
+            raise LimitError(
+                f"branches and calls pass more than {MAX_PASSED_VALUES} values",
+                self.builder.loc,
+                self.builder.function.index,
+            )
 
     def pop_values(self, count: int) -> list[int]:
         """Take the topmost `count` operands, the deepest first."""
