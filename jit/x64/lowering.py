@@ -339,8 +339,11 @@ class Lowering:
         return self.uses[value] == 1
 
     def can_sink(self, value: int, inst: Inst) -> bool:
-        """May the load `inst`, which defines `value`, move to the current instruction, which alone uses it?"""
-        if self.uses[value] != 1:
+        """May the load `inst`, which defines `value`, move to the current instruction, which alone uses it?
+
+        `needed` is set already where a later instruction has repeated the work of the only user.
+        """
+        if self.uses[value] != 1 or self.needed[value]:
             return False
         if ORDER[inst.op] == ORDER_READ:
             return self.load_order[value] == self.write_order
