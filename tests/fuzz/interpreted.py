@@ -36,16 +36,13 @@ class InterpretedSubject(subject.Subject):
 
     def instantiate(self) -> bool:
         choose = random.Random(self.seed)
-        hosts, global_bits = [], []
+        hosts, global_values = [], []
         for index, (item, described) in enumerate(zip(self.decoded.imports, self.module.imports, strict=True)):
             if isinstance(item.type, wasm.FuncType):
                 hosts.append(self.host(index, item.type))
             elif isinstance(item.type, wasm.GlobalType):
-                value = subject.choose_value(str(described.type.content), choose)
-                global_bits.append((item.type.type, value))
-        self.instance = IrInstance(self.decoded, hosts, [0] * len(global_bits))
-        for cell, (type, value) in zip(self.instance.global_cells, global_bits, strict=False):
-            self.instance.raw_store(cell, 8, self.instance.to_bits(type, value))
+                global_values.append(subject.choose_value(str(described.type.content), choose))
+        self.instance = IrInstance(self.decoded, hosts, global_values)
         return self.attempt("instantiate", self.instance.initialise)
 
     def host(self, index: int, type: wasm.FuncType) -> Any:

@@ -28,12 +28,12 @@ Host = Callable[[list[int]], list[int]]
 
 
 class IrInstance(Environment):
-    """Instance of a validated module. `hosts`: one function on raw bits for each imported function; `global_bits`: values
+    """Instance of a validated module. `hosts`: one function on raw bits for each imported function; `global_values`: those
     of imported globals. Imported memories and tables are made new, with their least sizes. `initialise` may trap."""
 
     step_limit = 2_000_000
 
-    def __init__(self, module: wasm.Module, hosts: list[Host], global_bits: list[int]) -> None:
+    def __init__(self, module: wasm.Module, hosts: list[Host], global_values: list[Any]) -> None:
         self.module = module
         self.layout = vmctx.ContextLayout(module)
         self.regions: list[bytearray] = [bytearray()]  # region 0 holds address 0, which nothing may read
@@ -46,7 +46,7 @@ class IrInstance(Environment):
         self.memory_records = [self.region(16) for _ in module.memory_types]
         self.tables = [self.region(0) for _ in module.table_types]
         self.table_records = [self.region(16) for _ in module.table_types]
-        self.fill_context(hosts, global_bits)
+        self.fill_context(hosts, global_values)
         self.elements = [[self.evaluate(item) for item in segment.items] for segment in module.elements]
 
     # Addresses
@@ -73,7 +73,7 @@ class IrInstance(Environment):
 
     # Set-up
 
-    def fill_context(self, hosts: list[Host], global_bits: list[int]) -> None:
+    def fill_context(self, hosts: list[Host], global_values: list[Any]) -> None:
         module, layout = self.module, self.layout
         distinct: dict[wasm.FuncType, int] = {}
         self.signature_ids = [distinct.setdefault(type, len(distinct) + 1) for type in module.types]
@@ -95,10 +95,10 @@ class IrInstance(Environment):
             self.raw_store(self.table_records[index], 8, self.tables[index])
             self.set_table_length(index, type.limits.minimum)
         self.global_cells = []
-        for index, bits in enumerate(global_bits):
+        for index, value in enumerate(global_values):
             cell = self.region(8)
             self.raw_store(self.context + layout.imported_global(index), 8, cell)
-            self.raw_store(cell, 8, bits)
+            self.raw_store(cell, 8, self.to_bits(module.global_types[index].type, value))
             self.global_cells.append(cell)
         for index, definition in enumerate(module.globals, module.imported_globals):
             cell = self.context + layout.own_global(index)
