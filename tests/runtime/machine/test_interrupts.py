@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from brolga.ir import trap_codes
 from brolga.jit import builtins
 from brolga.jit.code import CompiledFunction
