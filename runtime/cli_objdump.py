@@ -19,6 +19,7 @@ from brolga.ir.trap_codes import TRAP_NAMES
 from brolga.jit.code import CompiledFunction
 from brolga.jit.compile import compile_ir
 from brolga.jit.wasm import types as wasm
+from brolga.jit.wasm.locals import read_locals
 from brolga.jit.wasm.operators import format_operator
 from brolga.jit.wasm.translate import translate
 
@@ -80,10 +81,9 @@ def rows(
 ) -> Iterator[tuple[str, str, str]]:
     """The cells of each row; the first row holds what belongs to no operator."""
     body = decoded.bodies[index - decoded.imported_funcs]
-    assert body.facts is not None
     ir, machine = _ir_lines(function), _machine_lines(code)
     yield "", "\n".join(ir.pop(-1, [])), "\n".join(machine.pop(-1, []))
-    position = body.facts.first_operator
+    _, _, position = read_locals(decoded, index)
     depth = 0
     while position < body.end:
         place = position
