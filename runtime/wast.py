@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, final
 
 from brolga.ir import trap_codes
-from brolga.ir.errors import BrolgaError, DecodeError, LinkError, UnsupportedError, ValidationError
+from brolga.ir.errors import BrolgaError, DecodeError, LinkError, UnsupportedError, ValidationError, WasmtimeError
 from brolga.jit.wasm import types as wasm
 
 from .config import Config
@@ -330,18 +330,27 @@ def _is_text_judgement(command: Command) -> bool:
     return bool(command["type"] == "assert_malformed" and command["module_type"] == "text")
 
 
+def read_script(path: str, directory: str) -> list[Command]:
+    """The commands of the script at `path`; the modules they name are put in `directory`. WasmtimeError if it is wrong."""
+    output = os.path.join(directory, "script.json")
+    convert = [wasm_tools(), "json-from-wast", path, "-o", output, "--wasm-dir", directory]
+    done = subprocess.run(convert, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise WasmtimeError(done.stderr.strip())
+    with open(output, encoding="utf-8") as file:
+        commands: list[Command] = json.load(file)["commands"]
+    return commands
+
+
 def run_script(path: str, config: Config | None = None, skip_unsupported: bool = False) -> ScriptResult:
-    """Run the script at `path`. With `skip_unsupported`, a script that needs what is not implemented is skipped as a whole."""
+    """Run the script at `path`. With `skip_unsupported`, one that needs what is not implemented is skipped as a whole."""
     result = ScriptResult(os.path.basename(path))
     with tempfile.TemporaryDirectory() as directory:
-        output = os.path.join(directory, "script.json")
-        convert = [wasm_tools(), "json-from-wast", path, "-o", output, "--wasm-dir", directory]
-        done = subprocess.run(convert, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            result.fail(0, done.stderr.strip())
+        try:
+            commands = read_script(path, directory)
+        except WasmtimeError as error:
+            result.fail(0, str(error))
             return result
-        with open(output, encoding="utf-8") as file:
-            commands: list[Command] = json.load(file)["commands"]
         runner = ScriptRunner(Engine(config), directory)
         for command in commands:
             try:
