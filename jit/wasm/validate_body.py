@@ -191,6 +191,7 @@ def validate_function(module: Module, index: int) -> None:
 
     Raises ValidationError, DecodeError, UnsupportedError or LimitError with offset and function.
     """
+    earlier = module.refusal
     try:
         _validate_body(module, index)
     except DecodeError as error:
@@ -201,6 +202,9 @@ def validate_function(module: Module, index: int) -> None:
         raise UnsupportedError(error.message, error.offset, index) from None
     except LimitError as error:
         raise LimitError(error.message, error.offset, index) from None
+    refusal = module.refusal
+    if refusal is not None and earlier is None:
+        module.refusal = UnsupportedError(refusal.message, refusal.offset, index)
 
 
 def _validate_body(module: Module, index: int) -> None:
