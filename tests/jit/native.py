@@ -171,7 +171,8 @@ class Native:
         self.builtins = (ctypes.c_uint64 * 64)()
         self.record = (ctypes.c_uint64 * 2)(base, PAGE)
         self.other_record = (ctypes.c_uint64 * 2)(other, PAGE)
-        self._prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        self.enter = {uses_gs: prototype(thunk) for uses_gs, thunk in self.thunks.items()}
 
     def _put(self, ks: keystone.Ks, text: str) -> int:
         return self.place(bytes(ks.asm(text)[0]))
@@ -202,9 +203,9 @@ class Native:
     def reset(self, image: bytes, context: bytes) -> None:
         """Fill memory 0 and the free part of the context, and the other instance's likewise, complemented."""
         self.memory.raw = image
-        self.other_memory.raw = bytes(byte ^ 0xFF for byte in image)
+        self.other_memory.raw = image.translate(COMPLEMENT)
         self.context.raw = bytes(FREE) + context
-        self.other_context.raw = bytes(FREE) + bytes(byte ^ 0xFF for byte in context)
+        self.other_context.raw = bytes(FREE) + context.translate(COMPLEMENT)
         for ctx, record in ((self.context, self.record), (self.other_context, self.other_record)):
             struct.pack_into("<Q", ctx, CTX_ACTIVATION, ctypes.addressof(self.activation))
             struct.pack_into("<Q", ctx, CTX_MEMORY0_RECORD, ctypes.addressof(record))
@@ -212,6 +213,7 @@ class Native:
             struct.pack_into("<Q", ctx, CTX_BUILTINS, ctypes.addressof(self.builtins))
 
 
+COMPLEMENT: Final = bytes(byte ^ 0xFF for byte in range(256))
 IMAGE: Final = bytes((37 * i + 0x81) & 0xFF for i in range(PAGE))
 CONTEXT_IMAGE: Final = bytes((91 * i + 5) & 0xFF for i in range(CONTEXT_SIZE - FREE))
 
@@ -286,7 +288,7 @@ class Program:
         buffer = (ctypes.c_char * len(block)).from_buffer(block)
         settings = self.settings
         uses_gs = settings.memory_base == MEMORY_BASE_GS and settings.bounds != BOUNDS_EXPLICIT
-        enter = native._prototype(native.thunks[uses_gs])
+        enter = native.enter[uses_gs]
         enter(self.addresses[index], ctypes.addressof(native.context), ctypes.addressof(buffer), native.base)
         pc = struct.unpack_from("<Q", native.context, TRAP_PC)[0]
         shown: list[object] = []
@@ -362,9 +364,11 @@ class Instance(Environment):
     def __init__(self, program: Program, native: Native, is_other: bool) -> None:
         self.program = program
         self.native = native
-        flip = 0xFF if is_other else 0
-        self.memory = bytearray(byte ^ flip for byte in IMAGE)
-        self.fields = bytearray(byte ^ flip for byte in program.context_image(native))
+        memory, fields = IMAGE, program.context_image(native)
+        if is_other:
+            memory, fields = memory.translate(COMPLEMENT), fields.translate(COMPLEMENT)
+        self.memory = bytearray(memory)
+        self.fields = bytearray(fields)
         self.address = ctypes.addressof(native.other_context if is_other else native.context)
         self.other: Instance = self
 

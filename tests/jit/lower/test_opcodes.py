@@ -32,7 +32,7 @@ from ..native import ALL_FEATURES, FREE, PLATFORMS, Native, Program, settings_fo
 TYPES = {"i": [I32, I64], "f": [F32, F64], "i32": [I32], "i64": [I64], "f32": [F32], "f64": [F64]}
 FEATURE_SETS = {"all": ALL_FEATURES, "none": frozenset[str](), "sse41": frozenset({"sse41"})}
 FEATURE_SETS |= {f"no_{name}": ALL_FEATURES - {name} for name in CPU_FEATURES if name not in ("fma", "sse41")}
-SAMPLES = 150  # pairs of operands for each function
+SAMPLES = 80  # pairs of operands for each function
 
 
 def operations() -> Iterator[tuple[str, list[int], int]]:
