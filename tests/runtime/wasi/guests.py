@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from brolga import ExitTrap, Trap, WasmtimeError
 from brolga.runtime.wasi.abi import ERRNO_NAMES
 from brolga.runtime.wasi.context import WasiConfig
 from brolga.runtime.wasi.functions import FUNCTIONS, MODULE_NAME
@@ -17,6 +18,9 @@ ALL_RIGHTS = 0x1FFF_FFFF
 
 class Guest:
     """A program with a memory that calls WASI functions; `call` gives the error's name, or what was raised."""
+
+    exit: type[BaseException] = ExitTrap
+    errors: tuple[type[BaseException], ...] = (WasmtimeError, Trap)
 
     def write(self, address: int, data: bytes) -> None:
         raise NotImplementedError
@@ -30,8 +34,10 @@ class Guest:
     def call(self, name: str, *args: int) -> str:
         try:
             result = self._call(name, *args)
-        except Exception as error:
-            return "exit" if type(error).__name__ == "ExitTrap" else "trap"
+        except self.exit:
+            return "exit"
+        except self.errors:
+            return "trap"
         return "returned" if result is None else ERRNO_NAMES[result]
 
     def path(self, name: str | bytes, address: int = 100) -> tuple[int, int]:
@@ -97,6 +103,8 @@ class EmbeddedGuest(Guest):
 
     def __init__(self, api: Any, config: Any) -> None:
         engine = api.Engine()
+        self.exit = api.ExitTrap
+        self.errors = (api.WasmtimeError, api.Trap)
         self.store = api.Store(engine)
         self.store.set_wasi(config)
         linker = api.Linker(engine)

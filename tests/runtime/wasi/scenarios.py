@@ -12,10 +12,10 @@ Seen = Iterator[object]
 READ, WRITE, READDIR = 2, 64, 1 << 14
 NAMES: list[str | bytes] = [
     *(
-        "f lf ls abs esc esc/x loop dang dang/x .. . ./ / /f sub sub/ sub/.. sub/../.. sub/../f sub/up sub/up/x ls/a".split()
+        ["f", "lf", "ls", "abs", "esc", "esc/x", "loop", "dang", "dang/x", "..", ".", "./", "/", "/f", "sub", "sub/", "sub/..", "sub/../..", "sub/../f", "sub/up", "sub/up/x", "ls/a"]
     ),
     *(
-        "ls/../f ls/.. ./f f/ f/x f/. lf/ nope nope/x nope/.. sub/inner/../../f sub//a .//f ... sub/inner/../../..".split()
+        ["ls/../f", "ls/..", "./f", "f/", "f/x", "f/.", "lf/", "nope", "nope/x", "nope/..", "sub/inner/../../f", "sub//a", ".//f", "...", "sub/inner/../../.."]
     ),
     *["", b"\xff", b"a\0b", "x" * 300, "x/" * 3000, "y" * 255],
 ]
