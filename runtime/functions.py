@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, final
 
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.vmctx import FUNC_SIGNATURE
@@ -21,16 +21,6 @@ from .values import Val
 
 if TYPE_CHECKING:
     from .instance import AsExtern, InstanceData
-
-# Types by their number: what a function record says of its function. Numbers are never given up.
-_types: Final[dict[int, wasm.FuncType]] = {}
-
-
-def signature_id(type: wasm.FuncType) -> int:
-    """The process-wide number of a function type."""
-    number = machine.signature_id(type)
-    _types.setdefault(number, type)
-    return number
 
 
 @enable_vectorcall
@@ -91,7 +81,6 @@ class HostDefinition:
         self.type = ty._type
         self._function = function
         self._access_caller = access_caller
-        signature_id(self.type)
 
     @property
     def needs_instance(self) -> bool:
@@ -167,7 +156,7 @@ def _reference_to_python(store: Any, bits: int, type: int) -> object:
     if bits == 0:
         return None
     number = ctypes.c_uint32.from_address(bits + FUNC_SIGNATURE).value
-    return Func._of(data.owner(), bits, _types[number])
+    return Func._of(data.owner(), bits, machine.signature_type(number))
 
 
 def _reference_from_python(store: Any, value: object, type: int) -> int:

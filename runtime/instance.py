@@ -21,9 +21,9 @@ from brolga.jit.vmctx import (
 from brolga.jit.wasm import types as wasm
 
 from .builtins import builtin_table, register
-from .functions import Func, HostDefinition, signature_id
+from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
-from .machine import CTX_DATA_SEGMENTS, CTX_MEMORIES, CTX_TABLES, HostFunction
+from .machine import CTX_DATA_SEGMENTS, CTX_MEMORIES, CTX_TABLES, HostFunction, signature_id
 from .memory import Memory, MemoryData
 from .module import Module
 from .store import Store, StoreData, Storelike, same_store

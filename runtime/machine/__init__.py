@@ -21,7 +21,7 @@ from .machine import Machine, machine
 from .memory import MemoryBlock
 from .state import StoreState
 from .traps import Frame, TrapInfo, set_exception_hook, set_trap_factory
-from .values import from_bits, set_reference_converters, signature_id, to_bits
+from .values import from_bits, set_reference_converters, signature_id, signature_type, to_bits
 
 __all__ = [
     "CTX_DATA_SEGMENTS",
@@ -44,5 +44,6 @@ __all__ = [
     "set_reference_converters",
     "set_trap_factory",
     "signature_id",
+    "signature_type",
     "to_bits",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from operator import index
+from threading import Lock
 from typing import Final
 
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, VALUE_TYPE_NAMES, FuncType
@@ -23,11 +24,25 @@ _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
 
 _signature_ids: Final[dict[FuncType, int]] = {}
+_signature_types: Final[list[FuncType]] = []  # by number - 1
+_signature_lock: Final = Lock()  # two types with one number would pass each other's signature checks
 
 
 def signature_id(type: FuncType) -> int:
-    """The process-wide canonical number of a function type, from 1: equal types have equal numbers."""
-    return _signature_ids.setdefault(type, len(_signature_ids) + 1)
+    """The process-wide canonical number of a function type, from 1: equal types have equal numbers. Never given up."""
+    number = _signature_ids.get(type)
+    if number is None:
+        with _signature_lock:
+            number = _signature_ids.get(type)
+            if number is None:
+                _signature_types.append(type)
+                number = _signature_ids[type] = len(_signature_types)
+    return number
+
+
+def signature_type(number: int) -> FuncType:
+    """The function type of a number that `signature_id` gave."""
+    return _signature_types[number - 1]
 
 
 def _raw_reference_to_python(store: object, bits: int, type: int) -> object:

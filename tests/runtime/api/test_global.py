@@ -85,3 +85,10 @@ def test_other_stores_are_refused(engine: Engine) -> None:
     variable = Global(Store(engine), GlobalType(I32, True), 0)
     with pytest.raises(WasmtimeError, match="wrong store"):
         variable.value(Store(engine))
+
+
+def test_a_function_that_only_a_global_refers_to(store: Store) -> None:
+    wat = """(module (global (export "g") funcref (ref.func 0))
+      (func (param f32 i64 f32 f64) (result f64 f32 i32) f64.const 1 f32.const 2 i32.const 3))"""
+    variable = Instance(store, Module(store.engine, wat), []).exports(store)["g"]
+    assert variable.value(store)(store, 0.0, 0, 0.0, 0.0) == [1.0, 2.0, 3]
