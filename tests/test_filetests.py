@@ -29,6 +29,12 @@ from brolga.ir.rebuild import rebuild
 from brolga.ir.trap_codes import TRAP_NAMES
 from brolga.ir.types import F32, F64, IS_FLOAT, TYPE_MASK
 from brolga.ir.verifier import verify
+from brolga.jit.settings import Settings
+from brolga.jit.vmctx import ContextLayout
+from brolga.jit.wasm.decode import decode
+from brolga.jit.wasm.translate import translate
+from brolga.jit.wasm.validate import validate
+from brolga.runtime.text import wat2wasm
 
 from .ir.functions import EDGES, clean_up, outcome, result_or_trap
 
@@ -112,11 +118,28 @@ def read_operand(type: int, word: str) -> int:
     return int(word, 0) & TYPE_MASK[type]
 
 
+def run_wasm(text: str, expected: list[str]) -> list[str]:
+    """The IR of each function of a module in text format, as translation makes it, without signatures that it does not use."""
+    module = decode(bytes(wat2wasm(text)))
+    validate(module)
+    layout = ContextLayout(module)
+    lines: list[str] = []
+    for index in range(module.imported_funcs, len(module.func_types)):
+        function = translate(module, index, layout, Settings())
+        verify(function)
+        printed = print_function(function).splitlines()
+        declared = [line for line in printed if re.match(r" *sig\d+ = ", line)]
+        used = set(re.findall(r"\bsig\d+\b", "\n".join(line for line in printed if line not in declared)))
+        lines += [line for line in printed if line not in declared or line.split()[0] in used]
+    return lines
+
+
 KINDS: Final[dict[str, Callable[[str, list[str]], list[str]]]] = {
     "parser": run_parser,
     "verifier": run_verifier,
     "opt": run_opt,
     "run": run_interpreter,
+    "wasm": run_wasm,
 }
 
 

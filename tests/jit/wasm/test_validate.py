@@ -17,7 +17,22 @@ from brolga.jit.wasm.opcodes import (
 from brolga.jit.wasm.validate import validate, validate_declarations, validate_function
 from brolga.runtime.text import wat2wasm
 
-from .binary import END, F64, HEADER, I32, I64, code, functions, leb, local_decls, one_function, section, types, vector
+from .binary import (
+    END,
+    F64,
+    HEADER,
+    I32,
+    I64,
+    code,
+    custom,
+    functions,
+    leb,
+    local_decls,
+    one_function,
+    section,
+    types,
+    vector,
+)
 
 VOID_BLOCK = b"\x02\x40"
 LOOP = b"\x03\x40"
@@ -83,7 +98,6 @@ def test_invalid_operators(before: bytes, operator: bytes, message: str) -> None
         (b"\xff", "illegal opcode ff"),
         (b"\xfc\x1f", "illegal opcode fc 1f"),
         (b"\xfc\x80\x7d", "illegal opcode fc 3e80"),
-        (b"\xd0\x01\x1a\x02", "END opcode expected"),
         (b"\x05", "END opcode expected"),
         (b"\x02\xc0\x7f", "malformed block type"),
         (b"\x02\x7a", "malformed value type"),
@@ -92,18 +106,26 @@ def test_invalid_operators(before: bytes, operator: bytes, message: str) -> None
     ],
 )
 def test_malformed_operators(operator: bytes, message: str) -> None:
-    body = b"\0" + UNREACHABLE + operator
-    second = b"\0" + END
-    data = (
-        HEADER + types((b"", b"")) + functions(0, 0) + code(body + (b"" if message.startswith("END") else END), second)
-    )
-    if operator == b"\xd0\x01\x1a\x02":  # a body that ends within a block
-        body = b"\0" + VOID_BLOCK + END
-        data = HEADER + types((b"", b"")) + functions(0, 0) + code(body, second)
+    data = one_function(UNREACHABLE + operator)
     with pytest.raises(DecodeError) as caught:
         check(data)
     assert caught.value.message.startswith(message)
     assert caught.value.func == 0
+    assert caught.value.offset >= body_start(data)
+
+
+@pytest.mark.parametrize("body", [b"\0", b"\0" + VOID_BLOCK + END, b"\0" + UNREACHABLE + b"\x41"])
+def test_bodies_that_end_too_early(body: bytes) -> None:
+    before = HEADER + types((b"", b"")) + functions(0, 0)
+    whole = b"\0" + END
+    for data, message in [
+        (before + code(body, whole), "END opcode expected"),
+        (before + code(whole, body), "unexpected end of section or function"),
+        (before + code(whole, body) + custom("", b""), "section size mismatch"),
+    ]:
+        with pytest.raises(DecodeError) as caught:
+            check(data)
+        assert caught.value.message.startswith(message)
 
 
 @pytest.mark.parametrize("op", [op for op in range(OPERATOR_COUNT) if PROPOSALS[op]], ids=lambda op: OPERATOR_NAMES[op])
@@ -111,7 +133,7 @@ def test_operators_of_other_proposals_are_refused_by_name(op: int) -> None:
     encoded = bytes([op]) if op < 0x100 else b"\xfc" + leb(op - 0x100)
     immediates = b"\0" if op == CALL_REF else b""
     with pytest.raises(UnsupportedError) as caught:
-        check(one_function(UNREACHABLE + encoded + immediates))
+        check(one_function(UNREACHABLE + encoded + immediates + DROP))
     assert caught.value.message == f"{PROPOSALS[op]}: {OPERATOR_NAMES[op]}"
     assert caught.value.func == 0
     # Those that are understood are refused only if the module is valid otherwise.
