@@ -72,22 +72,31 @@ def _empty_blocks(function: Function) -> dict[int, Target]:
     Such a block may pass on its own parameters and others, but not more than it has: then no branch gets more arguments.
     Its parameters must have no other uses. There are some if it dominates its target: where that has no other predecessor
     it is merged into the block, and a loop header keeps the block in front of it.
+
+    A block that is branched back to stays, so that nested loops keep their own headers; then no cycle is left either.
     """
     blocks = function.blocks
-    candidates: list[Block] = []
-    for number in function.layout:
-        block = blocks[number]
-        if len(block.insts) == 1 and block.insts[0].op == JUMP:
-            target = block.insts[0].targets[0]
-            if len(target.args) <= len(block.params) and target.block != number and number != function.layout[0]:
-                candidates.append(block)
-    forward: dict[int, Target] = {}
-    if not candidates:
-        return forward
+    place = [0] * len(blocks)
+    for position, number in enumerate(function.layout):
+        place[number] = position
     incoming = [0] * len(blocks)
+    is_header = [False] * len(blocks)
+    is_header[function.layout[0]] = True
     for number in function.layout:
         for target in blocks[number].insts[-1].targets:
             incoming[target.block] += 1
+            if place[target.block] <= place[number]:
+                is_header[target.block] = True
+    candidates: list[Block] = []
+    for number in function.layout:
+        block = blocks[number]
+        if len(block.insts) > 1 or block.insts[0].op != JUMP or is_header[number]:
+            continue
+        if len(block.insts[0].targets[0].args) <= len(block.params):
+            candidates.append(block)
+    forward: dict[int, Target] = {}
+    if not candidates:
+        return forward
     used = _used_elsewhere(function, candidates)
     for block in candidates:
         target = block.insts[0].targets[0]
@@ -127,19 +136,15 @@ def _passed_on(block: Block, args: list[int], beyond: Target) -> list[int]:
 
 
 def _resolve_chains(blocks: list[Block], forward: dict[int, Target]) -> None:
-    """Make each empty block point to the end of its chain. A cycle of empty blocks is an endless loop: the chain ends where it
-    closes, and that block stays."""
+    """Make each empty block point to the end of its chain."""
     resolved: set[int] = set()
-    for start in list(forward):
+    for start in forward:
         path: list[int] = []
         number = start
         while number in forward and number not in resolved:
             resolved.add(number)
             path.append(number)
             number = forward[number].block
-        if number in path:
-            del forward[number]  # closes a cycle: the others lead here
-            path.remove(number)
         while path:
             target = forward[path.pop()]
             if target.block in forward:

@@ -113,9 +113,7 @@ def sextend(b: InstBuilder, op: int, type: int, from_type: int, x: int) -> int:
 
 
 def bitcast(b: InstBuilder, op: int, type: int, from_type: int, x: int) -> int:
-    """bitcast.T.T x = x; bitcast.T.U (bitcast.U.T a) = a"""
-    if type == from_type:
-        return x
+    """bitcast.T.U (bitcast.U.T a) = a"""
     inst = b.defs[x]
     if inst.op == BITCAST and inst.aux == type:
         return inst.args[0]

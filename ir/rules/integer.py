@@ -39,15 +39,14 @@ def iadd_constant(b: InstBuilder, op: int, type: int, x: int, y: int, k: int) ->
 
 
 def iadd(b: InstBuilder, op: int, type: int, x: int, y: int) -> int:
-    """(a - y) + y = a; (0 - a) + y = y - a; and both with the operands of the sum exchanged"""
-    defs = b.defs
-    left = defs[x]
-    if left.op == ISUB:
-        if left.args[1] == y:
-            return left.args[0]
-        if _is_constant(b, left.args[0], 0):
-            return b.binary(ISUB, type, y, left.args[1])
-    right = defs[y]
+    """x + (a - x) = a; (0 - a) + y = y - a; x + (0 - a) = x - a
+
+    The operands are in the order of their making, so `x` is not made of `y`.
+    """
+    left = b.defs[x]
+    if left.op == ISUB and _is_constant(b, left.args[0], 0):
+        return b.binary(ISUB, type, y, left.args[1])
+    right = b.defs[y]
     if right.op == ISUB:
         if right.args[1] == x:
             return right.args[0]
@@ -179,15 +178,9 @@ def bxor_constant(b: InstBuilder, op: int, type: int, x: int, y: int, k: int) ->
 
 
 def bxor(b: InstBuilder, op: int, type: int, x: int, y: int) -> int:
-    """x ^ x = 0; (a ^ y) ^ y = a, also with either sum's operands exchanged"""
+    """x ^ x = 0; x ^ (x ^ a) = x ^ (a ^ x) = a"""
     if x == y:
         return b.iconst(type, 0)
-    inst = b.defs[x]
-    if inst.op == BXOR:
-        if inst.args[0] == y:
-            return inst.args[1]
-        if inst.args[1] == y:
-            return inst.args[0]
     inst = b.defs[y]
     if inst.op == BXOR:
         if inst.args[0] == x:

@@ -7,7 +7,7 @@ import struct
 from brolga.ir.errors import InterpreterTrap
 from brolga.ir.floats import is_nan
 from brolga.ir.function import Function, Signature
-from brolga.ir.interpreter import Environment, interpret
+from brolga.ir.interpreter import Environment, StepLimitExceeded, interpret
 from brolga.ir.passes import block_params, branches, dce, unreachable
 from brolga.ir.trap_codes import MEMORY_OUT_OF_BOUNDS
 from brolga.ir.types import F32, F64, I32, I64, TYPE_MASK
@@ -90,11 +90,16 @@ def result_or_trap(function: Function, args: list[int]) -> list[int] | int:
         return trap.code
 
 
+ENDLESS = ("endless",)  # the outcome of a run that was broken off
+
+
 def outcome(function: Function, args: list[int]) -> tuple[object, ...]:
     """Everything that a run of `function` shows: results or trap, memory, effects. NaNs of a type are alike."""
     environment = TestEnvironment(function.signatures)
     try:
         results = interpret(function, args, environment)
+    except StepLimitExceeded:
+        return ENDLESS
     except InterpreterTrap as trap:
         shown: list[object] = [f"trap {trap.code}"]
     else:

@@ -160,10 +160,10 @@ block4:
 block0(v0: i32):
     v1 = iconst.i32 1
     brif v0, block1(v0, v1), block2
-block1(v2: i32, v3: i32):
-    jump block4(v3, v1)
 block2:
     brif v1, block1(v1, v0), block3
+block1(v2: i32, v3: i32):
+    jump block4(v3, v1)
 block3:
     jump block4(v0, v0)
 block4(v4: i32, v5: i32):
@@ -263,6 +263,32 @@ block4(v3: i32):
     brif v4, block4(v4), block5
 block5:
     return v2
+""",
+    ),
+    "branches: an empty loop header stays": (
+        """\
+block0(v0: i32):
+    brif v0, block1, block4
+block1:
+    jump block2
+block2:
+    brif v0, block2, block3
+block3:
+    brif v0, block1, block4
+block4:
+    return v0
+""",
+        """\
+block0(v0: i32):
+    brif v0, block1, block4
+block1:
+    jump block2
+block2:
+    brif v0, block2, block3
+block3:
+    brif v0, block1, block4
+block4:
+    return v0
 """,
     ),
     "branches: equal targets make a jump": (
