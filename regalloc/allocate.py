@@ -23,7 +23,7 @@ from .constrained import allocate_constrained
 from .edges import Edges
 from .liveness import NEVER, Liveness
 from .loops import NO_LOOP, Flow
-from .operand import Allocation, Code, MachineBlock, MachineEnv, Move
+from .operand import FIRST_SPILL_SLOT, Allocation, Code, MachineBlock, MachineEnv, Move
 from .slots import finish_moves
 from .spill import Spills
 
@@ -40,6 +40,7 @@ def allocate(code: Code, env: MachineEnv) -> Allocation:
     for b in flow.order:
         block = code.blocks[b]
         registers.cursor = bisect_right(live.special_positions, live.base[b])
+        spills.block = b
         spills.loop = flow.loop_of[b]
         spills.frequency = block.frequency
         spills.moves = moves[b]
@@ -99,7 +100,8 @@ def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spi
     last = live.last
     uses = live.uses
     hint = live.hint
-    follow = live.follow
+    flows_to = live.flows_to
+    tied_to = live.tied_to
     home = registers.home
     register_of = registers.register_of
     vreg_in = registers.vreg_in
@@ -139,15 +141,18 @@ def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spi
         target = operands[definition]
         register = -1
         if shape.tied >= 0:
-            source = operands[shape.tied]
-            if last[source] == pos:
+            if shape.commutes:
+                _order_commuting(operands, locations, last, pos, registers)
+            if last[operands[shape.tied]] == pos:
                 register = locations[shape.tied]
             else:
                 locations[definition] = -1
                 register = spills.copy_for_tie(inst, index, pos, locations)
+        near = -1
         for v in operands:
             if last[v] == pos and register_of[v] >= 0:
-                registers.free |= BITS[register_of[v]]
+                near = register_of[v]
+                registers.free |= BITS[near]
                 register_of[v] = -1
         if register < 0:
             candidates = registers.free & class_masks[vreg_class[target]]
@@ -155,20 +160,42 @@ def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spi
                 register = spills.make_room(class_masks[vreg_class[target]], pos, index)
             else:
                 end = last[target]
-                if hint[target] < 0 and follow[target] < 0 and home[target] < 0 and (
-                    end < next_special or (end == NEVER and uses[target][-1] < next_special)
+                if end == NEVER:
+                    end = uses[target][-1]
+                if (
+                    hint[target] < 0
+                    and flows_to[target] < 0
+                    and (next_special == NEVER or (end < next_special and tied_to[target] < 0))
                 ):
                     candidates = candidates & ~unwanted or candidates
-                    register = first_gpr[candidates] if candidates < 65536 else first_xmm[candidates >> 16]
+                    if near >= 0 and candidates & BITS[near]:
+                        register = near
+                    else:
+                        register = first_gpr[candidates] if candidates < 65536 else first_xmm[candidates >> 16]
                 else:
-                    register = registers.choose(target, candidates)
+                    if hint[target] >= 0:
+                        spills.vacate(target, locations, index)
+                        candidates = registers.free & class_masks[vreg_class[target]]
+                    register = registers.choose(target, candidates, near)
         locations[definition] = register
         inst.locations = locations
         registers.used |= BITS[register]
         home[target] = register
-        if follow[target] >= 0 and home[follow[target]] < 0:
-            home[follow[target]] = register
+        if flows_to[target] >= 0 and home[flows_to[target]] < 0:
+            home[flows_to[target]] = register
         if last[target] != pos:
             registers.free &= ~BITS[register]
             vreg_in[register] = target
             register_of[target] = register
+
+
+def _order_commuting(operands: list[int], locations: list[int], last: list[int], pos: int, registers: Registers) -> None:
+    """Exchange the two inputs of a commuting instruction if the second is the better one to be overwritten."""
+    other = operands[2]
+    if last[other] != pos or locations[2] >= FIRST_SPILL_SLOT:
+        return
+    if last[operands[1]] == pos and registers.wish(operands[0]) != locations[2]:
+        return
+    operands[2] = operands[1]
+    operands[1] = other
+    locations[1], locations[2] = locations[2], locations[1]

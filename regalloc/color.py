@@ -5,15 +5,17 @@ or can be made again). Every choice is among registers that are free, so a choic
 
 - registers that a fixed operand or a clobber will need while the vreg lives are avoided; so values that live across calls get
   callee-saved registers, and those that do not leave them alone (`MachineEnv.preferred` has them last)
-- then the vreg's hint: a fixed use ahead, or what the client wishes
-- then the register of the vreg it flows into: the parameter that it is a branch argument for, or the definition tied to it,
-  or if that has none yet, whatever else flows there has got (Braun, Mallon, Hack: "Preference-Guided Register Assignment", 2010)
+- then the register that a fixed use ahead prescribes, or that the client wishes
+- then the register of the block parameter that the vreg, or what is made of it, is passed to; if the parameter has none yet,
+  whatever else is passed to it has got (Braun, Mallon, Hack: "Preference-Guided Register Assignment", 2010)
+- then a register that the instruction has just read for the last time, as if the definition were tied to it
 - last the client's order of preference, first without the registers which the parameters of the innermost loop would
   like to find free at its end
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final, final
 
 from .errors import RegAllocError
@@ -51,8 +53,8 @@ def first_choice_table(preferred: list[int]) -> bytes:
 class Registers:
     """`free` is a mask; `vreg_in[r]` holds for registers that are not free; `register_of[v]` is -1 if v is in none.
 
-    `home[v]`: the register that v was defined in; before that, the one that something which flows into it has got; or -1.
-    `unwanted`: registers which the innermost loop's parameters want back. `cursor`: index of the next special instruction.
+    `home[v]`: the register that v was defined in; for a parameter before its definition, that of something which is passed to it;
+    or -1. `unwanted`: registers which the innermost loop's parameters want back. `cursor`: index of the next special instruction.
     """
 
     __slots__ = (
@@ -131,9 +133,9 @@ class Registers:
         """Take, as v's first register."""
         self.take(v, register)
         self.home[v] = register
-        target = self.live.follow[v]
-        if target >= 0 and self.home[target] < 0:
-            self.home[target] = register
+        param = self.live.flows_to[v]
+        if param >= 0 and self.home[param] < 0:
+            self.home[param] = register
 
     def release(self, v: int) -> None:
         self.free |= BITS[self.register_of[v]]
@@ -146,14 +148,22 @@ class Registers:
         return self.first_xmm[candidates >> FIRST_VECTOR_REGISTER]
 
     def crossed(self, v: int) -> int:
-        """Registers that special instructions between here and the last use of v will need for something else."""
+        """Registers that special instructions ahead will need for something else while v lives, or what takes over its register."""
         live = self.live
-        end = live.last[v]
-        if end == NEVER:
-            end = live.uses[v][-1]
         positions = live.special_positions
         i = self.cursor
         count = len(positions)
+        if i >= count:
+            return 0
+        end = live.last[v]
+        if end == NEVER:
+            end = live.uses[v][-1]
+        tied = live.tied_to[v]
+        steps = 0
+        while tied >= 0 and live.uses[tied][0] == end and steps < MAX_FOLLOWED:
+            end = live.uses[tied][-1]
+            tied = live.tied_to[tied]
+            steps += 1
         mask = 0
         limit = i + MAX_CROSSED
         while i < count and positions[i] < end:
@@ -168,8 +178,31 @@ class Registers:
             mask |= fixed
         return mask
 
-    def choose(self, v: int, candidates: int) -> int:
-        """A register for v out of the mask `candidates` (not empty)."""
+    def crossed_since_definition(self, v: int) -> int:
+        """Registers that special instructions will need while v lives, which is not defined yet."""
+        live = self.live
+        i = bisect_right(live.special_positions, live.uses[v][0])
+        end = live.uses[v][-1]
+        mask = 0
+        limit = i + MAX_CROSSED
+        while i < len(live.special_positions) and live.special_positions[i] < end:
+            if i == limit:
+                return mask | live.all_special
+            mask |= live.special_clobbers[i]
+            i += 1
+        return mask
+
+    def wish(self, v: int) -> int:
+        """The register in which v is wanted later, or -1."""
+        register = self.live.hint[v]
+        if register < 0:
+            param = self.live.flows_to[v]
+            if param >= 0:
+                register = self.home[param]
+        return register
+
+    def choose(self, v: int, candidates: int, near: int = -1) -> int:
+        """A register for v out of the mask `candidates` (not empty). `near`: one that would be natural, or -1."""
         live = self.live
         good = candidates & ~self.crossed(v)
         if not good:
@@ -183,16 +216,12 @@ class Registers:
         register = self.home[v]
         if register >= 0 and good >> register & 1:
             return register
-        target = live.follow[v]
-        steps = 0
-        while target >= 0 and steps < MAX_FOLLOWED:
-            register = self.home[target]
-            if register < 0:
-                register = live.hint[target]
-            if register >= 0:
-                if good >> register & 1:
-                    return register
-                break
-            target = live.follow[target]
-            steps += 1
-        return self.first(good & ~self.unwanted or good)
+        param = live.flows_to[v]
+        if param >= 0:
+            register = self.home[param]
+            if register >= 0 and good >> register & 1:
+                return register
+        good = good & ~self.unwanted or good
+        if near >= 0 and good >> near & 1:
+            return near
+        return self.first(good)

@@ -123,7 +123,9 @@ class Edges:
         movers: list[int] = []
         for v in values:
             register = base.get(v, -1)
-            if register >= 0 and (not avoid >> register & 1 or live.hint[v] == register):
+            if len(exits) > 1:
+                register = self._majority(v, preds, exits)
+            if register >= 0 and registers.free >> register & 1 and (not avoid >> register & 1 or live.hint[v] == register):
                 registers.take(v, register)
                 entry[v] = register
             else:
@@ -137,27 +139,25 @@ class Edges:
                 register = registers.choose(v, free)
             registers.take(v, register)
             entry[v] = register
-            registers.home[v] = register
         self.entry[b] = entry
 
+        undecided: list[int] = []
         for k, v in enumerate(block.params):
             if v not in kept_params:
                 self.param_location[v] = FIRST_SPILL_SLOT + v
                 self.spills.slot_params.add(v)
                 self.spills.needs_slot(v, 0.0)
                 continue
-            free = registers.free & registers.class_masks[vreg_class[v]] & ~registers.crossed(v)
-            votes: dict[int, float] = {}
-            for i, p in enumerate(preds):
-                register = exits[i].get(blocks[p].branch_args[k], -1)
-                if register >= 0 and free >> register & 1:
-                    votes[register] = votes.get(register, 0.0) + blocks[p].frequency
-            register = -1
-            for candidate, w in votes.items():
-                if register < 0 or w > votes[register]:
-                    register = candidate
+            register = self._vote(b, k, preds, exits)
             if register < 0:
-                register = registers.choose(v, registers.free & registers.class_masks[vreg_class[v]])
+                undecided.append(v)
+            else:
+                registers.define(v, register)
+                self.param_location[v] = register
+        for v in undecided:
+            free = registers.free & registers.class_masks[vreg_class[v]]
+            avoid = self._crossed_by_arguments(b, block.params.index(v))
+            register = registers.choose(v, free & ~avoid or free)
             registers.define(v, register)
             self.param_location[v] = register
         for v in block.params:
@@ -165,6 +165,51 @@ class Edges:
                 registers.release(v)
         for p in preds:
             self._connect(p, b)
+
+    def _majority(self, v: int, preds: list[int], exits: list[dict[int, int]]) -> int:
+        """The register that v has on most of the paths; -1 if it is in none."""
+        register = exits[0].get(v, -1)
+        same = True
+        for where in exits:
+            if where.get(v, -1) != register:
+                same = False
+        if same:
+            return register
+        crossed = self.registers.crossed(v)
+        votes: dict[int, float] = {}
+        for i, p in enumerate(preds):
+            register = exits[i].get(v, -1)
+            if register >= 0:
+                weight = self.live.code.blocks[p].frequency
+                votes[register] = votes.get(register, 0.0) + (weight if crossed >> register & 1 else 2 * weight)
+        return _highest(votes)
+
+    def _vote(self, b: int, k: int, preds: list[int], exits: list[dict[int, int]]) -> int:
+        """A free register for parameter k of block b that makes most moves unnecessary; -1 if there is none."""
+        live = self.live
+        registers = self.registers
+        blocks = live.code.blocks
+        v = blocks[b].params[k]
+        free = registers.free & registers.class_masks[registers.vreg_class[v]] & ~registers.crossed(v)
+        if len(preds) < len(blocks[b].preds):
+            free &= ~self._crossed_by_arguments(b, k)
+        votes: dict[int, float] = {}
+        for i, p in enumerate(preds):
+            register = exits[i].get(blocks[p].branch_args[k], -1)
+            if register >= 0 and free >> register & 1:
+                votes[register] = votes.get(register, 0.0) + blocks[p].frequency
+        register = registers.wish(v)
+        if register >= 0 and free >> register & 1:
+            votes[register] = votes.get(register, 0.0) + blocks[b].frequency
+        return _highest(votes)
+
+    def _crossed_by_arguments(self, b: int, k: int) -> int:
+        """Registers fixed or destroyed while what will be passed as parameter k by edges not walked yet lives in the loop."""
+        mask = 0
+        for p in self.live.code.blocks[b].preds:
+            if not self.done[p]:
+                mask |= self.registers.crossed_since_definition(self.live.code.blocks[p].branch_args[k])
+        return mask
 
     def _exit(self, b: int) -> dict[int, int]:
         result: dict[int, int] = {}
@@ -359,3 +404,11 @@ class Edges:
                     self.spills.needs_slot(v, frequency)
         if parallel.destinations or parallel.remats:
             self.moves[p] = parallel
+
+
+def _highest(votes: dict[int, float]) -> int:
+    register = -1
+    for candidate, weight in votes.items():
+        if register < 0 or weight > votes[register]:
+            register = candidate
+    return register

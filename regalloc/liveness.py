@@ -21,7 +21,7 @@ from bisect import bisect_left, bisect_right
 from typing import Final, final
 
 from .loops import NO_LOOP, Flow
-from .operand import GPR, SAME_AS, USE, Code
+from .operand import GPR, SAME_AS, USE, Code, Shape
 
 NEVER: Final = 1 << 60  # a position after all others
 LOOP_EXIT: Final = 1 << 24
@@ -32,7 +32,8 @@ MAX_LOOP_STEPS: Final = 8  # more nested loops than this are taken as one when d
 class Liveness:
     """By vreg: `uses` (position of the definition, then of the uses; cold blocks do not list uses of others' values),
     `last` (position of the last use within the defining block, NEVER if live across blocks), `number` (bit in the masks or -1),
-    `hint` (register it would like or -1), `follow` (vreg whose register it would like or -1).
+    `hint` (register that it, or what is made of it, has to be in later, or -1), `flows_to` (block parameter that it, or what is
+    made of it, is passed to, or -1), `tied_to` (definition tied to a use of it, or -1).
     By block: `base`, `end`, `exposed` (vregs used but not defined there -> position of the last use), `live_in`.
     By loop: `loop_start`, `loop_end` (positions; without cold blocks), `loop_used` (mask of vregs used in it, not in cold blocks),
     `loop_special` (mask of registers that are fixed or destroyed somewhere in it, not in cold blocks).
@@ -47,7 +48,8 @@ class Liveness:
         "last",
         "number",
         "hint",
-        "follow",
+        "flows_to",
+        "tied_to",
         "base",
         "end",
         "exposed",
@@ -74,7 +76,8 @@ class Liveness:
         self.last = [0] * vregs
         self.number = [-1] * vregs
         self.hint = code.hints[:]
-        self.follow = [-1] * vregs
+        self.flows_to = [-1] * vregs
+        self.tied_to = [-1] * vregs
         self.base = [0] * blocks
         self.end = [0] * blocks
         self.exposed: list[dict[int, int]] = [{} for _ in range(blocks)]
@@ -96,7 +99,9 @@ class Liveness:
         blocks = code.blocks
         uses = self.uses
         last = self.last
-        follow = self.follow
+        tied_to = self.tied_to
+        flows_to = self.flows_to
+        made_of = [-1] * len(uses)  # by vreg: its defining instruction's first use, whose register it could take over
         cold = self.flow.cold
         pos = 0
         for b in self.flow.order:
@@ -122,10 +127,18 @@ class Liveness:
                             at.append(pos)
                 shape = inst.shape
                 if shape.plain:
-                    if shape.tied >= 0:
-                        follow[inst.operands[shape.tied]] = inst.operands[shape.definition]
+                    definition = shape.definition
+                    if definition >= 0:
+                        operands = inst.operands
+                        v = operands[definition]
+                        if shape.tied >= 0:
+                            tied = operands[shape.tied]
+                            tied_to[tied] = v
+                            made_of[v] = tied
+                        elif len(operands) > 1:
+                            made_of[v] = operands[0] if definition else operands[1]
                 else:
-                    self._scan_special(inst.operands, shape.kinds, shape.constraints, base if is_cold else 0)
+                    self._scan_special(inst.operands, shape, made_of, base if is_cold else 0)
                     if not is_cold and (shape.clobbers or shape.fixed_early or shape.fixed_late):
                         self.special_positions.append(pos)
                         self.special_fixed.append(shape.fixed_early)
@@ -135,7 +148,10 @@ class Liveness:
                 params = blocks[block.succs[0]].params
                 for i, v in enumerate(block.branch_args):
                     at = uses[v]
-                    follow[v] = params[i]
+                    u = v
+                    while u >= 0 and flows_to[u] < 0:
+                        flows_to[u] = params[i]
+                        u = made_of[u]
                     if at[0] >= base:
                         at.append(pos)
                         last[v] = pos
@@ -147,16 +163,20 @@ class Liveness:
         for mask in self.special_clobbers:
             self.all_special |= mask
 
-    def _scan_special(self, operands: list[int], kinds: list[int], constraints: list[int], since: int) -> None:
-        """Note hints, for vregs defined at `since` or later."""
+    def _scan_special(self, operands: list[int], shape: Shape, made_of: list[int], since: int) -> None:
+        """Note hints, for vregs defined at `since` or later, and ties."""
         hint = self.hint
-        for i, c in enumerate(constraints):
+        kinds = shape.kinds
+        for i, c in enumerate(shape.constraints):
             if c >= 0:
-                v = operands[i]
-                if kinds[i] == USE and hint[v] < 0 and self.uses[v][0] >= since:
-                    hint[v] = c
+                if kinds[i] == USE:
+                    v = operands[i]
+                    while v >= 0 and hint[v] < 0 and self.uses[v][0] >= since:
+                        hint[v] = c
+                        v = made_of[v]
             elif c <= SAME_AS:
-                self.follow[operands[SAME_AS - c]] = operands[i]
+                made_of[operands[i]] = operands[SAME_AS - c]
+                self.tied_to[operands[SAME_AS - c]] = operands[i]
 
     def _find_live_in(self) -> None:
         code = self.code

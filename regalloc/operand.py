@@ -63,9 +63,10 @@ class Shape:
     ANY_REGISTER, EARLY (addressing modes add a varying number of those).
     `clobbers` is a bit mask of registers whose contents are destroyed at LATE.
 
-    Derived: `simple` and `plain` say that no register is prescribed or destroyed and that uses are EARLY and definitions
-    LATE (`plain`: at most one definition, uses may be ANY_LOCATION; `simple`: any number, ANY_REGISTER only).
-    `definition` is the operand that is the definition of a plain shape (-1 if none) and `tied` the one it is SAME_AS (or -1).
+    `commutes`: the two uses of a plain shape, the first of which is tied, may change places.
+
+    Derived: `plain` says that no register is prescribed or destroyed, uses are EARLY and the definition, if there is one, LATE.
+    `definition` is that definition (-1 if there is none) and `tied` the use that it is SAME_AS (or -1).
     `fixed_early` and `fixed_late` are masks of the registers that fixed operands occupy at each position.
     """
 
@@ -74,7 +75,7 @@ class Shape:
         "constraints",
         "positions",
         "clobbers",
-        "simple",
+        "commutes",
         "plain",
         "definition",
         "tied",
@@ -83,17 +84,17 @@ class Shape:
     )
 
     def __init__(
-        self, kinds: list[int], constraints: list[int], positions: list[int] | None = None, clobbers: int = 0
+        self,
+        kinds: list[int],
+        constraints: list[int],
+        positions: list[int] | None = None,
+        clobbers: int = 0,
+        commutes: bool = False,
     ) -> None:
         self.kinds = kinds
         self.constraints = constraints
         self.positions = positions if positions is not None else [LATE if kind == DEF else EARLY for kind in kinds]
         self.clobbers = clobbers
-        # Nothing but definitions at LATE and uses at EARLY in any register, at most with a tied definition.
-        self.simple = clobbers == 0 and all(
-            (c == ANY_REGISTER or (c <= SAME_AS and k == DEF)) and p == (LATE if k == DEF else EARLY)
-            for k, c, p in zip(kinds, constraints, self.positions, strict=True)
-        )
         self.plain = clobbers == 0 and kinds.count(DEF) <= 1
         self.definition = -1
         self.tied = -1
@@ -112,6 +113,7 @@ class Shape:
                     self.fixed_early |= 1 << c
                 if k == DEF or p == LATE:
                     self.fixed_late |= 1 << c
+        self.commutes = commutes and self.plain and kinds == [DEF, USE, USE] and self.tied == 1
 
 
 class MachineInst:

@@ -53,7 +53,7 @@ def assign_slots(live: Liveness, spilled: list[int]) -> tuple[dict[int, int], in
             _, slot = heappop(active)
             heappush(free, slot)
             is_free.add(slot)
-        target = live.follow[v]
+        target = live.flows_to[v]
         slot = wanted.get(v, -1)
         if slot not in is_free and target >= 0:
             slot = slot_of.get(target, wanted.get(target, -1))

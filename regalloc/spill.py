@@ -36,6 +36,7 @@ class Spills:
     __slots__ = (
         "live",
         "registers",
+        "block",
         "moves",
         "loop",
         "frequency",
@@ -48,6 +49,7 @@ class Spills:
         self.live = live
         self.registers = registers
         self.moves: dict[int, list[Move]] = {}
+        self.block = 0
         self.loop = -1
         self.frequency = 1.0
         self.cost: dict[int, float] = {}
@@ -156,6 +158,35 @@ class Spills:
             self.slot_readers.append(inst)
         return locations
 
+    def vacate(self, v: int, locations: list[int], index: int) -> None:
+        """Free the register that a fixed use ahead prescribes for v, if what is there has to leave it by then anyway.
+
+        Instruction `index`, which defines v, reads `locations`.
+        """
+        registers = self.registers
+        live = self.live
+        register = live.hint[v]
+        use = live.last[v]
+        cursor = registers.cursor
+        if registers.free >> register & 1 or cursor >= len(live.special_positions) or live.special_positions[cursor] != use:
+            return
+        occupant = registers.vreg_in[register]
+        if live.last[occupant] <= use:
+            return
+        if live.code.remat[occupant] is not None:
+            if self.next_use(occupant, live.base[self.block] + 1 + index) > use:
+                self.evict(occupant, index)
+            return
+        good = registers.free & registers.class_masks[registers.vreg_class[occupant]] & ~registers.crossed(occupant)
+        for location in locations:
+            if 0 <= location < FIRST_SPILL_SLOT:
+                good &= ~BITS[location]
+        if good:
+            new = registers.choose(occupant, good)
+            self.add(index, Move(MOVE_COPY, register, new, occupant))
+            registers.release(occupant)
+            registers.take(occupant, new)
+
     def copy_for_tie(self, inst: MachineInst, index: int, pos: int, locations: list[int]) -> int:
         """The register for a tied definition whose input lives on, which is copied there first.
 
@@ -185,7 +216,7 @@ class Spills:
             if victim == source:
                 return register
             free = BITS[new]
-        wished = self.live.hint[target] == register and not registers.crossed(target) >> register & 1
+        wished = registers.wish(target) == register and not registers.crossed(target) >> register & 1
         leaves = registers.crossed(source) >> register & 1
         keeps = not wished and not leaves
         new = registers.choose(target if keeps else source, free)

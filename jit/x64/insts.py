@@ -261,10 +261,10 @@ def _operand(text: str) -> OperandSpec:
     return spec
 
 
-def _shape(specs: list[OperandSpec], memory: bool) -> Shape:
+def _shape(specs: list[OperandSpec], memory: bool, commutes: bool = False) -> Shape:
     """Shape of the operands that have entries: with `memory`, all but rm and m."""
     operands = [s for s in specs if s.role != ROLE_NONE and not (memory and s.kind in (KIND_RM, KIND_XM, KIND_MEM))]
-    key = " ".join([s.text for s in operands])
+    key = " ".join([s.text for s in operands]) + (" commutes" if commutes else "")
     shape = _shapes.get(key)
     if shape is not None:
         return shape
@@ -287,7 +287,7 @@ def _shape(specs: list[OperandSpec], memory: bool) -> Shape:
             any_location = s.role == ROLE_USE and (s.kind == KIND_RM or s.kind == KIND_XM and s.width <= 64)
             constraints.append(s.fixed if s.fixed >= 0 else ANY_LOCATION if any_location else ANY_REGISTER)
             positions.append(EARLY)
-    shape = Shape(kinds, constraints, positions)
+    shape = Shape(kinds, constraints, positions, commutes=commutes)
     _shapes[key] = shape
     return shape
 
@@ -395,8 +395,8 @@ def _rule(row: Row) -> int:
     return RULE_SHORT if last.signed else RULE_ONE
 
 
-def ins(mnemonic: str, operands: str, encoding: str = "") -> int:
-    """Add a row; the result is its number."""
+def ins(mnemonic: str, operands: str, encoding: str = "", commutes: bool = False) -> int:
+    """Add a row; the result is its number. `commutes`: the allocator may exchange the two inputs of the register form."""
     row = Row(mnemonic, operands, encoding)
     specs = [_operand(text) for text in operands.split()]
     row.operands = specs
@@ -421,7 +421,7 @@ def ins(mnemonic: str, operands: str, encoding: str = "") -> int:
         row.encodings.append(ENCODINGS[-1])
     row.rule = _rule(row)
     ROWS.append(row)
-    SHAPE_REG.append(_shape(specs, False) if has_reg or not has_mem else NO_SHAPE)
+    SHAPE_REG.append(_shape(specs, False, commutes) if has_reg or not has_mem else NO_SHAPE)
     SHAPE_MEM.append(_shape(specs, True) if has_mem else NO_SHAPE)
     return len(ROWS) - 1
 
@@ -463,8 +463,8 @@ WRGSBASE: Final = ins("wrgsbase", "U:r64", "F3 REX.W 0F AE /3")
 
 # Integer arithmetic ---------------------------------------------------------------------------------------------------
 # _I rows take a register or memory as destination, _MR rows memory.
-ADD32: Final = ins("add", "UD:G32 U:rm32", "03 /r")
-ADD64: Final = ins("add", "UD:G64 U:rm64", "REX.W 03 /r")
+ADD32: Final = ins("add", "UD:G32 U:rm32", "03 /r", commutes=True)
+ADD64: Final = ins("add", "UD:G64 U:rm64", "REX.W 03 /r", commutes=True)
 ADD32_I: Final = ins("add", "UD:rm32 i32", "83 /0 ib | 81 /0 id")
 ADD64_I: Final = ins("add", "UD:rm64 i32", "REX.W 83 /0 ib | REX.W 81 /0 id")
 ADD8_MI: Final = ins("add", "UD:m8 i8", "80 /0 ib")
@@ -474,8 +474,8 @@ ADD16_MR: Final = ins("add", "UD:m16 U:G16", "66 01 /r")
 ADD32_MR: Final = ins("add", "UD:m32 U:G32", "01 /r")
 ADD64_MR: Final = ins("add", "UD:m64 U:G64", "REX.W 01 /r")
 
-OR32: Final = ins("or", "UD:G32 U:rm32", "0B /r")
-OR64: Final = ins("or", "UD:G64 U:rm64", "REX.W 0B /r")
+OR32: Final = ins("or", "UD:G32 U:rm32", "0B /r", commutes=True)
+OR64: Final = ins("or", "UD:G64 U:rm64", "REX.W 0B /r", commutes=True)
 OR32_I: Final = ins("or", "UD:rm32 i32", "83 /1 ib | 81 /1 id")
 OR64_I: Final = ins("or", "UD:rm64 i32", "REX.W 83 /1 ib | REX.W 81 /1 id")
 OR8_MI: Final = ins("or", "UD:m8 i8", "80 /1 ib")
@@ -485,8 +485,8 @@ OR16_MR: Final = ins("or", "UD:m16 U:G16", "66 09 /r")
 OR32_MR: Final = ins("or", "UD:m32 U:G32", "09 /r")
 OR64_MR: Final = ins("or", "UD:m64 U:G64", "REX.W 09 /r")
 
-AND32: Final = ins("and", "UD:G32 U:rm32", "23 /r")
-AND64: Final = ins("and", "UD:G64 U:rm64", "REX.W 23 /r")
+AND32: Final = ins("and", "UD:G32 U:rm32", "23 /r", commutes=True)
+AND64: Final = ins("and", "UD:G64 U:rm64", "REX.W 23 /r", commutes=True)
 AND32_I: Final = ins("and", "UD:rm32 i32", "83 /4 ib | 81 /4 id")
 AND64_I: Final = ins("and", "UD:rm64 i32", "REX.W 83 /4 ib | REX.W 81 /4 id")
 AND8_MI: Final = ins("and", "UD:m8 i8", "80 /4 ib")
@@ -507,8 +507,8 @@ SUB16_MR: Final = ins("sub", "UD:m16 U:G16", "66 29 /r")
 SUB32_MR: Final = ins("sub", "UD:m32 U:G32", "29 /r")
 SUB64_MR: Final = ins("sub", "UD:m64 U:G64", "REX.W 29 /r")
 
-XOR32: Final = ins("xor", "UD:G32 U:rm32", "33 /r")
-XOR64: Final = ins("xor", "UD:G64 U:rm64", "REX.W 33 /r")
+XOR32: Final = ins("xor", "UD:G32 U:rm32", "33 /r", commutes=True)
+XOR64: Final = ins("xor", "UD:G64 U:rm64", "REX.W 33 /r", commutes=True)
 XOR32_I: Final = ins("xor", "UD:rm32 i32", "83 /6 ib | 81 /6 id")
 XOR64_I: Final = ins("xor", "UD:rm64 i32", "REX.W 83 /6 ib | REX.W 81 /6 id")
 XOR8_MI: Final = ins("xor", "UD:m8 i8", "80 /6 ib")
@@ -554,8 +554,8 @@ TEST16_I: Final = ins("test", "U:rm16 i16", "66 F7 /0 iw")
 TEST32_I: Final = ins("test", "U:rm32 i32", "F7 /0 id")
 TEST64_I: Final = ins("test", "U:rm64 i32", "REX.W F7 /0 id")
 
-IMUL32: Final = ins("imul", "UD:G32 U:rm32", "0F AF /r")
-IMUL64: Final = ins("imul", "UD:G64 U:rm64", "REX.W 0F AF /r")
+IMUL32: Final = ins("imul", "UD:G32 U:rm32", "0F AF /r", commutes=True)
+IMUL64: Final = ins("imul", "UD:G64 U:rm64", "REX.W 0F AF /r", commutes=True)
 IMUL32_I: Final = ins("imul", "D:G32 U:rm32 i32", "6B /r ib | 69 /r id")
 IMUL64_I: Final = ins("imul", "D:G64 U:rm64 i32", "REX.W 6B /r ib | REX.W 69 /r id")
 # [low, high, x, y]
@@ -719,10 +719,10 @@ UCOMISS: Final = ins("ucomiss", "U:X U:xm32", "0F 2E /r")
 UCOMISD: Final = ins("ucomisd", "U:X U:xm64", "66 0F 2E /r")
 
 # Bitwise; PS serves both widths (PD is the same with a byte more). Memory operands must be aligned to 16 bytes.
-ANDPS: Final = ins("andps", "UD:X U:xm128", "0F 54 /r")
+ANDPS: Final = ins("andps", "UD:X U:xm128", "0F 54 /r", commutes=True)
 ANDNPS: Final = ins("andnps", "UD:X U:xm128", "0F 55 /r")  # ~x & y
-ORPS: Final = ins("orps", "UD:X U:xm128", "0F 56 /r")
-XORPS: Final = ins("xorps", "UD:X U:xm128", "0F 57 /r")
+ORPS: Final = ins("orps", "UD:X U:xm128", "0F 56 /r", commutes=True)
+XORPS: Final = ins("xorps", "UD:X U:xm128", "0F 57 /r", commutes=True)
 
 CVTSI2SS32: Final = ins("cvtsi2ss", "D:X U:rm32", "zero F3 0F 2A /r")
 CVTSI2SS64: Final = ins("cvtsi2ss", "D:X U:rm64", "zero F3 REX.W 0F 2A /r")

@@ -168,10 +168,12 @@ class _Generator:
             )
         if kind < 0.55:
             source = self._pick(values)
+            other = self._pick(values)
             constraint = rnd.choice([ANY_REGISTER, ANY_LOCATION])
+            commutes = rnd.random() < 0.5 and self.code.vreg_class[source] == self.code.vreg_class[other]
             return MachineInst(
-                [self._new(self.code.vreg_class[source]), source, self._pick(values)],
-                Shape([DEF, USE, USE], [SAME_AS - 1, ANY_REGISTER, constraint]),
+                [self._new(self.code.vreg_class[source]), source, other],
+                Shape([DEF, USE, USE], [SAME_AS - 1, ANY_REGISTER, constraint], commutes=commutes),
             )
         if kind < 0.63:
             return MachineInst(

@@ -41,6 +41,8 @@ def trace_vregs(code: Code, seed: int) -> list[tuple[int, ...]]:
         for index, inst in enumerate(block.insts):
             kinds = inst.shape.kinds
             inputs = tuple(values[v] for i, v in enumerate(inst.operands) if i >= len(kinds) or kinds[i] != DEF)
+            if inst.shape.commutes:
+                inputs = tuple(sorted(inputs))
             trace.append((_label(b, index), *inputs))
             for i, kind in enumerate(kinds):
                 if kind == DEF:
@@ -87,7 +89,7 @@ def trace_locations(code: Code, allocation: Allocation, seed: int, scratch: int)
                     late = [i for i, kind in enumerate(kinds) if kind == DEF and shape.positions[i] == LATE]
                     for i in late:  # definitions are written before late uses are read
                         held[inst.locations[i]] = hash((label, "not yet"))
-            ordered = tuple(inputs[i] for i in sorted(inputs))
+            ordered = tuple(sorted(inputs.values())) if shape.commutes else tuple(inputs[i] for i in sorted(inputs))
             trace.append((label, *ordered))
             for i in late:
                 held[inst.locations[i]] = _value(code, inst, i, ordered, label)
