@@ -20,7 +20,6 @@ from brolga.jit.code import CompiledFunction
 from brolga.jit.compile import compile_ir
 from brolga.jit.wasm import types as wasm
 from brolga.jit.wasm.locals import read_locals
-from brolga.jit.wasm.locals import read_locals
 from brolga.jit.wasm.operators import format_operator
 from brolga.jit.wasm.translate import translate
 
