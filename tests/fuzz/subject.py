@@ -132,7 +132,7 @@ class Subject:
 
     def attempt(self, what: str, action: Any) -> bool:
         try:
-            signal.setitimer(signal.ITIMER_REAL, self.call_seconds)
+            signal.setitimer(signal.ITIMER_REAL, self.call_seconds, self.call_seconds)
             try:
                 result = action()
             finally:
