@@ -22,7 +22,6 @@ from typing import Final, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import synthetic
-from brolga.jit.wasm.validate import validate
 from rich.console import Console
 from rich.table import Table
 
@@ -35,6 +34,7 @@ from brolga.jit.wasm.decode import decode
 from brolga.jit.wasm.locals import read_locals
 from brolga.jit.wasm.operators import read_immediates, read_opcode
 from brolga.jit.wasm.types import Module
+from brolga.jit.wasm.validate import validate
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LARGE: Final = 1 << 20  # bytes of code taken from the large module
