@@ -16,7 +16,7 @@ from brolga.ir.errors import WasmtimeError
 from brolga.ir.function import Function
 from brolga.ir.printer import format_inst
 from brolga.ir.trap_codes import TRAP_NAMES
-from brolga.jit.code import CompiledFunction
+from brolga.jit.code import RELOC_FUNC, CompiledFunction
 from brolga.jit.compile import compile_ir
 from brolga.jit.wasm import types as wasm
 from brolga.jit.wasm.locals import read_locals
@@ -117,10 +117,14 @@ def _machine_lines(code: CompiledFunction) -> Listing:
     engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
     traps = dict(zip(code.trap_offsets, code.trap_codes, strict=True))
     sources = dict(zip(code.source_offsets, code.source_locs, strict=True))
+    callees = {relocation.offset: relocation.target for relocation in code.relocations if relocation.kind == RELOC_FUNC}
     lines: Listing = {}
     place = -1
     for inst in engine.disasm(code.code[: code.code_size], 0):
         place = sources.get(inst.address, place)
         note = f"  ; {TRAP_NAMES[traps[inst.address]]}" if inst.address in traps else ""
+        for offset in range(inst.address, inst.address + inst.size):
+            if offset in callees:
+                note += f"  ; func {callees[offset]}"
         lines.setdefault(place, []).append(f"{inst.address:5x}  {inst.mnemonic} {inst.op_str}{note}".rstrip())
     return lines

@@ -189,6 +189,7 @@ def test_objdump(module: Path) -> None:
     for expected in ("f64.promote_f32", "fpromote.f64", "cvtss2sd", "i32.wrap_i64", "ret"):
         assert expected in done.stdout
     assert _brolga("objdump", str(module)).stdout.count("\nfunc ") == 6
+    assert "; func 8" in _brolga("objdump", "--func", "trap", str(module)).stdout
     done = _brolga("objdump", "--func", "nothing", str(module))
     assert (done.returncode, done.stderr) == (1, "Error: no function nothing\n")
     assert "fails" in _brolga("objdump", "--func", "fails", str(module)).stdout.splitlines()[0]
