@@ -119,6 +119,17 @@ class FunctionBuilder(InstBuilder):
             number = dominators[number]
         return fallback
 
+    def is_near(self, block: Block) -> bool:
+        """Whether making `block`, which has been filled, the dominator of the next block takes only a few steps."""
+        active = self.active
+        dominators = self._dominators
+        number = block.number
+        for _ in range(_MAX_STEPS):
+            if active[number]:
+                return True
+            number = dominators[number]
+        return False
+
     # Memory
 
     def load(self, op: int, type: int, index: int, offset: int, memory: int = 0) -> int:

@@ -199,7 +199,7 @@ def end_construct(state: State) -> bool:
         if not builder.terminated:
             _leave_arm(state, frame)
         del state.stack[frame.height :]
-        builder.switch_to_block(label, frame.join)
+        builder.switch_to_block(label, frame.join if builder.is_near(frame.join) else frame.start)
         _enter_label(state, label, frame.merged)
     return False
 
