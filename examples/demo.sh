@@ -10,7 +10,7 @@ brolga() {
     "$python" -m brolga "$@"
 }
 
-echo "Three programs in C, compiled to WebAssembly; Brolga turns them into x86-64 machine code as they run."
+echo "Four programs in C, compiled to WebAssembly; Brolga turns them into x86-64 machine code as they run."
 brolga run examples/mandelbrot.wasm 78 28
 brolga run examples/life.wasm 200
 brolga run --dir examples examples/textstat.wasm -n 5 examples/lisp.c examples/life.c
