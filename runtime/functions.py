@@ -39,7 +39,7 @@ class Func(EntryPoint):
         if not isinstance(store, Store):
             raise TypeError("expected a Store")
         definition = HostDefinition(ty, func, access_caller)
-        host = definition.bind(store)
+        host = definition.function(store)
         store._hosts.append(host)
         self._bind(store, host.record, definition.type)
         self._definition = definition
@@ -87,7 +87,7 @@ class HostDefinition:
         """Whether each instance that imports it needs a function of its own."""
         return self._access_caller
 
-    def bind(self, store: Store, instance: InstanceData | None = None) -> HostFunction:
+    def function(self, store: Store, instance: InstanceData | None = None) -> HostFunction:
         """The function for calls by `instance`, or by the host."""
         function = self._function
         if self._access_caller:

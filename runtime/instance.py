@@ -136,11 +136,11 @@ class InstanceData:
             definition = item._definition
             if definition is None or not definition.needs_instance:
                 return item._record
-            host = definition.bind(store, self)
-        elif isinstance(item, (HostDefinition, WasiFunction)):
-            if item.type != type:
-                raise _incompatible(wanted)
-            host = item.bind(store, self) if isinstance(item, HostDefinition) else bind_wasi(store, self.guest, item)
+            host = definition.function(store, self)
+        elif isinstance(item, HostDefinition) and item.type == type:
+            host = item.function(store, self)
+        elif isinstance(item, WasiFunction) and item.type == type:
+            host = bind_wasi(store, self.guest, item)
         else:
             raise _incompatible(wanted)
         self._keep.append(host)

@@ -169,7 +169,7 @@ class InstancePre:
 
 def _bound(store: Store, definition: HostDefinition) -> Func:
     """A definition as a function of the store, for calls by the host."""
-    host = definition.bind(store)
+    host = definition.function(store)
     store._hosts.append(host)
     return Func._of(store, host.record, definition.type)
 
