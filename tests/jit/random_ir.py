@@ -64,6 +64,7 @@ class Generator:
         self.depth = 0
         self.env: dict[int, list[int]] = {type: [] for type in TYPES}
         self.dirty: set[int] = set()
+        self.used: set[int] = set()
         self.signature = Signature([], [])
         self.float_share = rng.choice([0.0, 0.2, 0.5])
         self.recent = rng.choice([1, 3, 8])
@@ -87,9 +88,15 @@ class Generator:
         values = self.env[type]
         if not values or self.rng.random() < 0.15:
             return self.constant(type)
-        if self.rng.random() < 0.7:
-            return self.rng.choice(values[-self.recent :])
-        return self.rng.choice(values)
+        roll = self.rng.random()
+        if roll < 0.4:
+            value = self.rng.choice(values[-self.recent :])
+        elif roll < 0.8:
+            value = next((value for value in reversed(values) if value not in self.used), values[-1])
+        else:
+            value = self.rng.choice(values)
+        self.used.add(value)
+        return value
 
     def constant(self, type: int) -> int:
         rng = self.rng
@@ -112,7 +119,7 @@ class Generator:
         """An address that is mostly inside of memory."""
         rng = self.rng
         roll = rng.random()
-        if roll < 0.05:
+        if roll < 0.01:
             return self.any(I32)
         mask = self.new(I32, f"iconst.i32 {rng.choice([0xFF, 0x7F, 0x3F0, 0xFC])}")
         index = self.new(I32, f"band.i32 v{self.any(I32)}, v{mask}")
@@ -139,7 +146,7 @@ class Generator:
         rng = self.rng
         if rng.random() < 0.6:
             return 0
-        return rng.choice([1, 4, 8, 64, 200]) if rng.random() < 0.96 else rng.choice([0x7FFF_FFF0, 0x8000_0000, 0xFFFF_FFFF])
+        return rng.choice([1, 4, 8, 64, 200]) if rng.random() < 0.99 else rng.choice([0x7FFF_FFF0, 0x8000_0000, 0xFFFF_FFFF])
 
     def condition(self) -> int:
         rng = self.rng
