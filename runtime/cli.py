@@ -11,6 +11,7 @@ from brolga.ir.errors import BrolgaError, WasmtimeError
 
 from .config import Config
 from .trap import ExitTrap, Trap
+from .version import VERSION
 
 EXIT_ERROR: Final = 1
 EXIT_USAGE: Final = 2
@@ -69,10 +70,8 @@ def config(options: argparse.Namespace) -> Config:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from brolga import __version__
-
     parser = argparse.ArgumentParser(prog="brolga", description="Compile and run WebAssembly modules.")
-    parser.add_argument("--version", action="version", version=f"brolga {__version__}")
+    parser.add_argument("--version", action="version", version=f"brolga {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     common = argparse.ArgumentParser(add_help=False)

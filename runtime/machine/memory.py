@@ -7,8 +7,8 @@ from collections import deque
 from typing import Final
 
 from brolga.jit.vmctx import MEMORY_BASE, MEMORY_LENGTH
-from brolga.runtime.platform.interface import Platform, PlatformError
 
+from ..platform.interface import Platform, PlatformError
 from .arena import exiting
 
 _u64 = ctypes.c_uint64.from_address

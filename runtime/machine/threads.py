@@ -12,8 +12,7 @@ import threading
 import weakref
 from typing import Final
 
-from brolga.runtime.platform.interface import Platform
-
+from ..platform.interface import Platform
 from . import layout as L
 from .arena import exiting
 

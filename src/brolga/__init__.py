@@ -33,9 +33,10 @@ from brolga.runtime.types import (
     ValType,
 )
 from brolga.runtime.values import Val
+from brolga.runtime.version import VERSION
 from brolga.runtime.wasi.context import DirPerms, FilePerms, WasiConfig
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "BrolgaError",
