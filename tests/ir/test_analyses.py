@@ -91,3 +91,13 @@ def test_deep_nests_need_no_recursion() -> None:
     function = graph(edges)
     loops = LoopForest(function, DominatorTree(function))
     assert max(loops.depth) == depth - 1
+
+
+def test_many_branches_from_a_chain_to_a_common_end() -> None:
+    """30,000 of them: walking up the tree from each would take minutes."""
+    count = 30_000
+    tree = DominatorTree(graph([[number + 1, count] for number in range(count)] + [[]]))
+    assert tree.idom[count] == 0
+    assert tree.idom[: count - 1] == [0, *range(count - 2)]
+    assert tree.preorder()[0] == 0
+    assert sorted(tree.preorder()) == list(range(count + 1))

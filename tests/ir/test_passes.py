@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from brolga.ir.builder import FunctionBuilder
+from brolga.ir.function import Block, Function, Signature
+from brolga.ir.opcodes import LOAD
 from brolga.ir.parser import parse_function
 from brolga.ir.passes import block_params, branches, dce, unreachable
 from brolga.ir.printer import print_function
+from brolga.ir.types import I32
 from brolga.ir.verifier import verify
 
 HEAD = "function f 0(i32) -> i32 {\n"
@@ -349,3 +353,64 @@ def test_long_chains_of_empty_blocks_take_linear_work() -> None:
     function = parse_function(HEAD + "\n".join(lines))
     branches.run(function)
     assert print_function(function) == HEAD + "block0(v0: i32):\n    return v0\n}\n"
+
+
+def nested_loops(depth: int, joins: int) -> Function:
+    """`depth` loops, each in the one before, around a row of joins; a value goes through all their parameters unchanged."""
+    function = Function("nest", 0, Signature([I32], [I32]), [])
+    builder = FunctionBuilder(function)
+    block = builder.create_block()
+    first = value = builder.append_param(block, I32)
+    builder.switch_to_block(block, None)
+    headers: list[Block] = []
+    for _ in range(depth):
+        header = builder.create_block()
+        builder.jump(header, [value])
+        builder.switch_to_block(header, block)
+        block = header
+        value = builder.append_param(header, I32)
+        headers.append(header)
+    for offset in range(joins):
+        side, join = builder.create_block(), builder.create_block()
+        builder.brif(builder.load(LOAD, I32, first, offset), side, [], join, [value])
+        builder.switch_to_block(side, block)
+        builder.jump(join, [value])
+        builder.switch_to_block(join, block)
+        block = join
+        value = builder.append_param(join, I32)
+    for header in reversed(headers):
+        after = builder.create_block()
+        builder.brif(builder.load(LOAD, I32, first, 0), header, [value], after, [])
+        builder.switch_to_block(after, block)
+        block = after
+    builder.ret([value])
+    return function
+
+
+@pytest.mark.parametrize(("depth", "joins"), [(1, 0), (3, 2), (200, 200), (3000, 1000)])
+def test_a_value_that_goes_through_nested_loops_unchanged(depth: int, joins: int) -> None:
+    function = nested_loops(depth, joins)
+    block_params.run(function)
+    params = [param for block in function.blocks[1:] for param in block.params]
+    if depth <= 200:
+        verify(function)
+        assert params == []
+        assert function.blocks[function.layout[-1]].insts[-1].args == [0]
+    else:  # the work is limited, but most are gone all the same
+        assert len(params) < depth
+
+
+def test_two_values_exchanged_in_a_loop_keep_their_parameters() -> None:
+    text = """\
+function f 0(i32, i32) -> i32 {
+block0(v0: i32, v1: i32):
+    jump block1(v0, v1)
+block1(v2: i32, v3: i32):
+    brif v2, block1(v3, v2), block2
+block2:
+    return v3
+}
+"""
+    function = parse_function(text)
+    block_params.run(function)
+    assert print_function(function) == text
