@@ -19,7 +19,7 @@ import sys
 import weakref
 from typing import Final
 
-from brolga.runtime.platform.interface import CodeMemory, Platform, PlatformError
+from ..platform.interface import CodeMemory, Platform, PlatformError
 
 PAGE: Final = 4096
 STUB_ALIGN: Final = 64

@@ -15,10 +15,10 @@ from brolga.jit import builtins
 from brolga.jit.code import CompiledFunction
 from brolga.jit.settings import BOUNDS_EXPLICIT, BOUNDS_GUARD, MEMORY_BASE_GS, MEMORY_BASE_REGISTER, Settings
 from brolga.jit.wasm.types import I32, I64, FuncType
-from brolga.runtime.platform.linux import LinuxPlatform
-from brolga.runtime.platform.minimal import MinimalPlatform
 
 from ..platform.interface import Platform, PlatformError
+from ..platform.linux import LinuxPlatform
+from ..platform.minimal import MinimalPlatform
 from . import bulk, cpu
 from . import layout as L
 from . import routines as R
