@@ -435,9 +435,9 @@ def _decode_code(module: Module, reader: Reader) -> None:
     for place in range(reader.count(limits.MAX_FUNCTIONS, "function bodies")):
         loc = reader.pos
         size = reader.u32()
+        start = reader.skip(size)
         if size > limits.MAX_FUNCTION_BYTES:
             raise LimitError(f"function of {size} bytes, the limit is {limits.MAX_FUNCTION_BYTES}", loc)
-        start = reader.skip(size)
         type_index = module.func_types[imported + place] if place < defined else -1
         module.bodies.append(FunctionBody(type_index, start, start + size))
 

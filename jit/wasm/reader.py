@@ -162,6 +162,8 @@ class Reader:
         pos = self.pos
         value = self.u32()
         if value > maximum:
+            if value > self.end - self.pos:  # no element takes less than a byte
+                raise DecodeError("length out of bounds", pos)
             raise LimitError(f"{value} {what}, the limit is {maximum}", pos)
         return value
 

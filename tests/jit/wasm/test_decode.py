@@ -230,15 +230,15 @@ def test_unsupported_proposals_are_refused_by_name(content: bytes, proposal: str
     [
         (types((I32 * 1001, b"")), "1001 parameters"),
         (types((b"", I32 * 1001)), "1001 results"),
-        (section(1, leb(1_000_001)), "1000001 types"),
-        (section(2, leb(1_000_001)), "1000001 imports"),
-        (section(3, leb(1_000_001)), "1000001 functions"),
-        (section(7, leb(1_000_001)), "1000001 exports"),
-        (section(6, leb(1_000_001)), "1000001 globals"),
-        (section(4, leb(100_001)), "100001 tables"),
-        (section(9, leb(100_001)), "100001 element segments"),
-        (section(9, b"\1\1\0" + leb(10_000_001)), "10000001 elements"),
-        (section(11, leb(100_001)), "100001 data segments"),
+        (section(1, leb(1_000_001) + bytes(1_000_001)), "1000001 types"),
+        (section(2, leb(1_000_001) + bytes(1_000_001)), "1000001 imports"),
+        (section(3, leb(1_000_001) + bytes(1_000_001)), "1000001 functions"),
+        (section(7, leb(1_000_001) + bytes(1_000_001)), "1000001 exports"),
+        (section(6, leb(1_000_001) + bytes(1_000_001)), "1000001 globals"),
+        (section(4, leb(100_001) + bytes(100_001)), "100001 tables"),
+        (section(9, leb(100_001) + bytes(100_001)), "100001 element segments"),
+        (section(9, b"\1\1\0" + leb(10_000_001) + bytes(10_000_001)), "10000001 elements"),
+        (section(11, leb(100_001) + bytes(100_001)), "100001 data segments"),
         (section(7, b"\1" + leb(100_001) + b"a" * 100_001), "name of 100001 bytes"),
         (types((b"", b"")) + functions(0) + code(bytes(7_654_322)), "function of 7654322 bytes"),
     ],
@@ -248,6 +248,12 @@ def test_limits(content: bytes, words: str) -> None:
         decode(HEADER + content)
     assert words in caught.value.message
     assert "limit" in caught.value.message
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 7, 9, 11])
+def test_more_elements_than_bytes_are_malformed_and_no_matter_of_limits(number: int) -> None:
+    with pytest.raises(DecodeError, match="length out of bounds"):
+        decode(HEADER + section(number, leb(0xFFFF_FFFF)))
 
 
 def test_what_is_at_a_limit_is_accepted() -> None:
