@@ -1,12 +1,11 @@
 """`Config`: the settings of an engine, under the names of the PyPI package `wasmtime`.
 
-One row of `_OPTIONS` for each: what is accepted, and why a value that would promise something false is refused.
+Options without meaning here are accepted where that is harmless; values that would promise something false are refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from brolga.ir.errors import WasmtimeError
 
@@ -16,43 +15,25 @@ def write_only(setter: Callable[..., None]) -> property:
     return property(None, setter, None, setter.__doc__)
 
 
-# Options that change nothing about what a program computes here: any bool is accepted.
-_HARMLESS: Final = (
-    "debug_info",
-    "cranelift_debug_verifier",
-    "parallel_compilation",
-    "gc_support",
-    "memory_may_move",
-    "native_unwind_info",
-    "macos_use_mach_ports",
-    "memory_init_cow",
-    "wasm_reference_types",
-    "wasm_bulk_memory",
-    "wasm_multi_value",
-    "wasm_relaxed_simd_deterministic",
-)
-# Proposals and features that are not implemented: may be switched off, not on.
-_ABSENT: Final = (
-    "wasm_threads",
-    "wasm_tail_call",
-    "wasm_simd",
-    "wasm_relaxed_simd",
-    "wasm_multi_memory",
-    "wasm_memory64",
-    "wasm_exceptions",
-    "wasm_function_references",
-    "wasm_gc",
-    "wasm_wide_arithmetic",
-    "wasm_custom_page_sizes",
-    "wasm_stack_switching",
-    "wasm_component_model",
-    "wasm_component_model_map",
-    "wasm_component_model_implements",
-    "shared_memory",
-    "consume_fuel",
-    "epoch_interruption",
-    "cranelift_nan_canonicalization",
-)
+def _bool(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("expected a bool")
+    return value
+
+
+def _harmless() -> property:
+    def setter(self: object, enable: bool) -> None:
+        _bool(enable)
+
+    return property(None, setter, None, "Accepted, without effect on what a program computes.")
+
+
+def _absent(name: str) -> property:
+    def setter(self: object, enable: bool) -> None:
+        if _bool(enable):
+            raise WasmtimeError(f"{name} is not supported")
+
+    return property(None, setter, None, "Not implemented: may only be set to False.")
 
 
 class Config:
@@ -62,7 +43,6 @@ class Config:
         self._platform = ""
         self._eager = False
         self._opt_level = 2
-        self._signals = True
 
     @write_only
     def platform(self, name: str) -> None:
@@ -112,29 +92,37 @@ class Config:
         if not _bool(enable):
             self._platform = "minimal"
 
+    # Options that change nothing about what a program computes here: any bool is accepted.
+    debug_info = _harmless()
+    cranelift_debug_verifier = _harmless()
+    parallel_compilation = _harmless()
+    gc_support = _harmless()
+    memory_may_move = _harmless()
+    native_unwind_info = _harmless()
+    macos_use_mach_ports = _harmless()
+    memory_init_cow = _harmless()
+    wasm_reference_types = _harmless()
+    wasm_bulk_memory = _harmless()
+    wasm_multi_value = _harmless()
+    wasm_relaxed_simd_deterministic = _harmless()
 
-def _bool(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError("expected a bool")
-    return value
-
-
-def _harmless(name: str) -> property:
-    def setter(self: Config, enable: bool) -> None:
-        _bool(enable)
-
-    return property(None, setter, None, "Accepted, without effect on what a program computes.")
-
-
-def _absent(name: str) -> property:
-    def setter(self: Config, enable: bool) -> None:
-        if _bool(enable):
-            raise WasmtimeError(f"{name} is not supported")
-
-    return property(None, setter, None, "Not implemented: may only be set to False.")
-
-
-for _name in _HARMLESS:
-    setattr(Config, _name, _harmless(_name))
-for _name in _ABSENT:
-    setattr(Config, _name, _absent(_name))
+    # Proposals and features that are not implemented: may be switched off, not on.
+    wasm_threads = _absent("wasm_threads")
+    wasm_tail_call = _absent("wasm_tail_call")
+    wasm_simd = _absent("wasm_simd")
+    wasm_relaxed_simd = _absent("wasm_relaxed_simd")
+    wasm_multi_memory = _absent("wasm_multi_memory")
+    wasm_memory64 = _absent("wasm_memory64")
+    wasm_exceptions = _absent("wasm_exceptions")
+    wasm_function_references = _absent("wasm_function_references")
+    wasm_gc = _absent("wasm_gc")
+    wasm_wide_arithmetic = _absent("wasm_wide_arithmetic")
+    wasm_custom_page_sizes = _absent("wasm_custom_page_sizes")
+    wasm_stack_switching = _absent("wasm_stack_switching")
+    wasm_component_model = _absent("wasm_component_model")
+    wasm_component_model_map = _absent("wasm_component_model_map")
+    wasm_component_model_implements = _absent("wasm_component_model_implements")
+    shared_memory = _absent("shared_memory")
+    consume_fuel = _absent("consume_fuel")
+    epoch_interruption = _absent("epoch_interruption")
+    cranelift_nan_canonicalization = _absent("cranelift_nan_canonicalization")

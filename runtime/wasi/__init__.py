@@ -5,4 +5,5 @@ guest          the guest's memory                descriptors   streams, files, d
 resolve        paths that cannot leave a directory
 process_calls, fd_calls, path_calls, poll_calls  the functions
 functions      the table of them: names, types, implementations
+link           functions of one instance, over its exported memory
 """
