@@ -108,8 +108,8 @@ class FunctionBuilder(InstBuilder):
             chain.append(number)
 
     def common_dominator(self, block: Block, fallback: Block) -> Block:
-        """A block that dominates `block`, which has been filled, and the current one. The search is cut short, so it may be
-        `fallback`, which must dominate both, though a nearer one exists."""
+        """A block that dominates `block`, which has been filled, and the current one. The search is cut short, so it
+        may be `fallback`, which must dominate both, though a nearer one exists."""
         active = self.active
         dominators = self._dominators
         number = block.number

@@ -28,7 +28,7 @@ class BrolgaError(Exception):
 
 
 class WasmtimeError(BrolgaError):
-    """Any failure that is not a trap: named as in the PyPI package `wasmtime`, where code that embeds wasm catches it."""
+    """Any failure that is not a trap, under the name by which users of the PyPI package `wasmtime` catch it."""
 
 
 class _LocatedError(WasmtimeError):

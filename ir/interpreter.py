@@ -1,11 +1,11 @@
 """Reference semantics of the IR: runs a function on raw bits. The oracle of tests and fuzzers.
 
-`interpret(function, args, environment)` takes and returns raw bits (unsigned ints of the types' widths; floats as their bits). All that
-lies outside the function (memory, the instance context, other functions) is reached through `Environment`, which a client
-subclasses. A trap raises InterpreterTrap, exhausted steps raise StepLimitExceeded.
+`interpret(function, args, environment)` takes and returns raw bits (unsigned ints of the types' widths; floats as
+their bits). All that lies outside the function (memory, the instance context, other functions) is reached through
+`Environment`, which a client subclasses. A trap raises InterpreterTrap, exhausted steps raise StepLimitExceeded.
 
-NaN payloads are not part of the contract: results that are NaN may differ from machine code in sign and payload, where wasm
-leaves them open.
+NaN payloads are not part of the contract: results that are NaN may differ from machine code in sign and payload,
+where wasm leaves them open.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Environment:
     step_limit = 1_000_000
 
     def memory_load(self, memory: int, address: int, size: int) -> int:
-        """Sandboxed read at `address` (index + offset, may exceed 2**32). Raises InterpreterTrap(MEMORY_OUT_OF_BOUNDS)."""
+        """Sandboxed read at `address` (index + offset, may exceed 2**32). Raises
+        InterpreterTrap(MEMORY_OUT_OF_BOUNDS)."""
         raise AssertionError("the environment has no memory")
 
     def memory_store(self, memory: int, address: int, size: int, bits: int) -> None:

@@ -1,7 +1,7 @@
 """Natural loops: headers and nesting depth of blocks.
 
-A loop is a header with the blocks that reach its back edges (from blocks that the header dominates) without passing the header.
-Irreducible cycles, which wasm cannot make, count as no loop.
+A loop is a header with the blocks that reach its back edges (from blocks that the header dominates) without passing
+the header. Irreducible cycles, which wasm cannot make, count as no loop.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ NO_LOOP: Final = -1
 
 @final
 class LoopForest:
-    """`header[b]`: header of the innermost loop around block b, or NO_LOOP; `parent[h]`: header of the loop around the loop of
-    header h, or NO_LOOP; `depth[b]`: number of loops around block b."""
+    """`header[b]`: header of the innermost loop around block b, or NO_LOOP; `parent[h]`: header of the loop around
+    the loop of header h, or NO_LOOP; `depth[b]`: number of loops around block b."""
 
     __slots__ = ("header", "parent", "depth")
 

@@ -6,14 +6,14 @@
 
 where the other branch to block1 passes v0 for v3. Input: no unreachable blocks.
 
-A parameter is trivial if all its arguments, other than itself, are the same value. Uses of it become uses of that value, which may
-make other parameters trivial; in reducible graphs, which wasm always gives, all that can go are found like this (Braun et al. 2013,
-"Simple and Efficient Construction of Static Single Assignment Form", section 3.2). The value that remains dominates the block, since
-it reaches it on every path.
+A parameter is trivial if all its arguments, other than itself, are the same value. Uses of it become uses of that
+value, which may make other parameters trivial; in reducible graphs, which wasm always gives, all that can go are
+found like this (Braun et al. 2013, "Simple and Efficient Construction of Static Single Assignment Form", section
+3.2). The value that remains dominates the block, since it reaches it on every path.
 
-One sweep in layout order finds most of them. Only parameters that are passed a parameter, and at most one other value, can
-become trivial later: those have a worklist, whose work is limited to a multiple of the number of arguments, because
-hostile nests of loops would make it quadratic. What is left then is correct as well.
+One sweep in layout order finds most of them. Only parameters that are passed a parameter, and at most one other
+value, can become trivial later: those have a worklist, whose work is limited to a multiple of the number of
+arguments, because hostile nests of loops would make it quadratic. What is left then is correct as well.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def run(function: Function) -> None:
 def _decide(
     undecided: list[int], passed: dict[int, set[int]], alias: list[int], is_param: list[bool], work: int
 ) -> bool:
-    """Look at `undecided` parameters again, and at those they are passed to, until no more is trivial or `work` is used up."""
+    """Look at `undecided` parameters again, and at those they are passed to, until no more is trivial or `work` is
+    used up."""
     users: dict[int, list[int]] = {}
     pending: list[int] = []
     for param in undecided:

@@ -5,8 +5,8 @@
     block2: return                            block3(v5: i32): ...
     block3(v5: i32): ...
 
-Input: no unreachable blocks; blocks with one incoming branch have no parameters (`block_params` has run). A branch whose targets are
-equal becomes a jump.
+Input: no unreachable blocks; blocks with one incoming branch have no parameters (`block_params` has run). A branch
+whose targets are equal becomes a jump.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def _append(block: Block, successor: Block) -> None:
 def _empty_blocks(function: Function) -> dict[int, Target]:
     """By block that does nothing but jump: where it leads in the end.
 
-    Such a block may pass on its own parameters and others, but not more than it has: then no branch gets more arguments.
-    Its parameters must have no other uses. There are some if it dominates its target: where that has no other predecessor
-    it is merged into the block, and a loop header keeps the block in front of it.
+    Such a block may pass on its own parameters and others, but not more than it has: then no branch gets more
+    arguments. Its parameters must have no other uses. There are some if it dominates its target: where that has no
+    other predecessor it is merged into the block, and a loop header keeps the block in front of it.
 
     A block that is branched back to stays, so that nested loops keep their own headers; then no cycle is left either.
     """

@@ -4,9 +4,9 @@
         v3 = iadd.i32 v2, v1                   brif v1, block1(v1), block2
         brif v1, block1(v1, v3), block2  =>
 
-Input and output: any function. Values are marked from the instructions with effects backwards; a parameter that is needed needs its
-arguments. So a value that only goes around a loop to make itself is dead too (Cytron et al. 1991, section 7.1, without
-control dependence: branches stay).
+Input and output: any function. Values are marked from the instructions with effects backwards; a parameter that is
+needed needs its arguments. So a value that only goes around a loop to make itself is dead too (Cytron et al. 1991,
+section 7.1, without control dependence: branches stay).
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def clean_up(function: Function) -> None:
 
 
 class TestEnvironment(Environment):
-    """64 bytes of memory filled with a pattern, a context, and functions that combine their arguments; a log of effects.
+    """64 bytes of memory filled with a pattern, a context, functions that combine their arguments, a log of calls.
 
     Function n has the signature n modulo the number of signatures.
     """

@@ -161,7 +161,7 @@ class _Maker:
 
 
 def random_function(rng: random.Random, block_count: int, size: int) -> Function:
-    """A function of `block_count` blocks, not all reachable, with about `size` instructions each. It may loop for ever."""
+    """A function of `block_count` blocks, not all reachable, with up to `size` instructions each. It may not end."""
     params = [rng.choice(TYPES) for _ in range(rng.randrange(1, 5))]
     results = [rng.choice(TYPES) for _ in range(rng.randrange(1, 4))]
     function = Function("random", 0, Signature(params, results), SIGNATURES)

@@ -356,7 +356,7 @@ def test_long_chains_of_empty_blocks_take_linear_work() -> None:
 
 
 def nested_loops(depth: int, joins: int) -> Function:
-    """`depth` loops, each in the one before, around a row of joins; a value goes through all their parameters unchanged."""
+    """`depth` loops, each in the one before, around a row of joins; all their parameters stand for one value."""
     function = Function("nest", 0, Signature([I32], [I32]), [])
     builder = FunctionBuilder(function)
     block = builder.create_block()
