@@ -1,7 +1,8 @@
-"""Differential fuzzer: random modules on Brolga and on wasmtime must do the same.
+"""Differential fuzzer: random modules on Brolga and on wasmtime, or the IR interpreter, must do the same.
 
     python tests/fuzz/differential.py --count 2000 --seed 1     2,000 modules of each generator
     python tests/fuzz/differential.py --generator smith         only those from `wasm-tools smith`
+    python tests/fuzz/differential.py --against interpreter     machine code against the IR that it was made from
     python tests/fuzz/differential.py FILES...                  these modules (.wat or .wasm)
 
 Modules that differ are kept in --keep (default: found/) and the exit status is 1. Reduce one with
@@ -25,11 +26,15 @@ from worker_pool import Outcome, run_isolated
 
 SECONDS: Final = 20.0
 GENERATORS: Final = ("smith", "programs")
+REFERENCES: Final = ("wasmtime", "interpreter")
 
 
 class Seed(NamedTuple):
+    """A module of a generator, and the engine that Brolga is compared with."""
+
     generator: str
     number: int
+    against: str
 
     def module(self, canonical_nans: bool = False) -> bytes:
         if self.generator == "programs":
@@ -39,10 +44,11 @@ class Seed(NamedTuple):
 
 def check_seed(seed: Seed) -> str:
     """Compare the module of a seed; the report is empty if both engines agree."""
-    difference = comparison.first_difference(seed.module(), seed.number)
+    engines = ("brolga", seed.against)
+    difference = comparison.first_difference(seed.module(), seed.number, engines)
     if difference and seed.generator == "smith" and not smith.options(seed.number)["canonicalize-nans"]:
         # Payloads of NaNs are free: what differs must differ with canonical ones too.
-        return comparison.first_difference(seed.module(canonical_nans=True), seed.number) or ""
+        return comparison.first_difference(seed.module(canonical_nans=True), seed.number, engines) or ""
     return difference or ""
 
 
@@ -57,6 +63,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200, help="modules of each generator")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first module; the others follow")
     parser.add_argument("--generator", choices=GENERATORS)
+    parser.add_argument("--against", choices=REFERENCES, default=REFERENCES[0])
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so much time")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--keep", type=Path, default=Path("found"))
@@ -64,7 +71,7 @@ def main() -> int:
     start = time.monotonic()
     generators = [options.generator] if options.generator else list(GENERATORS)
     numbers = range(options.seed, options.seed + options.count)
-    seeds = [Seed(generator, number) for number in numbers for generator in generators]
+    seeds = [Seed(generator, number, options.against) for number in numbers for generator in generators]
     outcomes: Iterator[Outcome[Seed]] | Iterator[Outcome[str]]
     if options.files:
         outcomes = run_isolated(check_file, [str(file) for file in options.files], options.workers, SECONDS)

@@ -33,6 +33,10 @@ def test_differential(generator: str, tmp_path: Path) -> None:
     _run("differential.py", "--generator", generator, "--count", _count(150), "--seed", SEED, "--keep", str(tmp_path))
 
 
+def test_machine_code_against_the_ir_interpreter(tmp_path: Path) -> None:
+    _run("differential.py", "--against", "interpreter", "--count", _count(60), "--seed", SEED, "--keep", str(tmp_path))
+
+
 def test_operators() -> None:
     _run("operators.py")
 
