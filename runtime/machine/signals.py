@@ -21,7 +21,7 @@ import signal
 import threading
 from typing import Final
 
-from brolga.runtime.platform.interface import Platform
+from ..platform.interface import Platform
 
 SA_SIGINFO: Final = 4
 SA_ONSTACK: Final = 0x0800_0000
@@ -191,29 +191,19 @@ PYTHON_HANDLER: Final = """
     mov rbx, rdx
     mov rax, {CPYTHON_HANDLER}
     call rax
-    mov r8, {CELLS}
-    mov r9, [r8 + {CELL_MAIN}]
+    mov rdx, rbx
+    pop r13
+    pop r12
+    pop rbx
+    mov r9, {CELLS}
+    mov r9, [r9 + {CELL_MAIN}]
     cmp qword ptr [r9 + {THREAD_STATE}], 0
     je out
     mov dword ptr [r9 + {THREAD_SIGNALS}], 1
     {FS_BASE_TO_RCX}
     cmp rcx, [r9 + {THREAD_FS}]
-    jne elsewhere
-    mov rdx, rbx
-    pop r13
-    pop r12
-    pop rbx
-    jmp {DIVERSION_HANDLER}
-elsewhere:
-    mov eax, 234
-    mov edi, [r8 + {CELL_PID}]
-    mov esi, [r9 + {THREAD_ID}]
-    mov edx, {DIVERSION_SIGNAL}
-    syscall
-out:
-    pop r13
-    pop r12
-    pop rbx
+    je {DIVERSION_HANDLER}
+out:                              # on another thread: the watchdog sends the main thread to the safepoint
     ret
 """
 

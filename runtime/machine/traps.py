@@ -19,8 +19,7 @@ _i32 = ctypes.c_int32.from_address
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
 
-OUTER_FRAMES: Final = 50
-INNER_FRAMES: Final = 200
+MOST_FRAMES: Final = 20  # of a backtrace, as in Wasmtime: a stack overflow would have tens of thousands
 
 
 @final
@@ -131,29 +130,22 @@ def unwind(pc: int, stack: int, returns: bool) -> list[Frame]:
     """The wasm frames from the innermost outwards, up to the entry of the activation.
 
     `stack` is rsp when the instruction at `pc` began; with `returns`, `pc` is a return address that has been taken off the stack.
-    A deep stack is cut in the middle: the inner INNER_FRAMES and the outer OUTER_FRAMES remain.
+    Only the inner MOST_FRAMES are looked at.
     """
-    inner: list[Frame] = []
-    outer: list[Frame] = []
-    while True:
+    frames: list[Frame] = []
+    while len(frames) < MOST_FRAMES:
         # What holds for a return address is what held for the call before it.
         found = find_code(pc - 1 if returns else pc)
         if found is None:
             break
         space, function, func, offset = found
-        frame = Frame(space.owner, func, _location(function, offset))
-        if len(inner) < INNER_FRAMES:
-            inner.append(frame)
-        else:
-            outer.append(frame)
-            if len(outer) > 2 * OUTER_FRAMES:
-                del outer[:OUTER_FRAMES]
+        frames.append(Frame(space.owner, func, _location(function, offset)))
         if function is not None:
             stack += _in_force(function.frame_offsets, function.frame_sizes, offset, 0)
         pc = _u64(stack).value
         stack += 8
         returns = True
-    return inner + outer[-OUTER_FRAMES:]
+    return frames
 
 
 def _location(function: CompiledFunction | None, offset: int) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from brolga.ir import trap_codes
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, I32, I64, FuncType
-from brolga.runtime.machine import EntryPoint, enable_vectorcall, from_bits, to_bits
+from brolga.runtime.machine import EntryPoint, enable_vectorcall, from_bits, to_bits, values
 from brolga.runtime.machine import entry as entry_module
 from brolga.runtime.machine.entry_code import has_fast_entry
 
@@ -185,11 +185,22 @@ def test_traps_and_exceptions(platform: str) -> None:
             entry(world, 1, nothing, store)(store)
 
 
-def test_references_go_through_converters() -> None:
+def test_references_go_through_converters(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store()
+
+    def to_python(given: object, bits: int, type: int) -> object:
+        assert (given, type) == (store, EXTERNREF)
+        return f"reference {bits}"
+
+    def from_python(given: object, value: object, type: int) -> int:
+        assert (given, type) == (store, EXTERNREF)
+        return int(str(value))
+
+    monkeypatch.setattr(values, "_reference_to_python", to_python)
+    monkeypatch.setattr(values, "_reference_from_python", from_python)
     world = World([function(0, "mov rax, rdi\n ret")])
     func = entry(world, 0, FuncType((EXTERNREF,), (EXTERNREF,)), store)
-    assert func(store, 1 << 60) == 1 << 60
+    assert func(store, "1234567890123") == "reference 1234567890123"
 
 
 def test_entry_point_keeps_its_owner_and_is_collected() -> None:

@@ -20,10 +20,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRELUDE = """
 import ctypes, faulthandler, os, signal, sys, threading, time
 from tests.runtime.machine.world import *
-from tests.runtime.machine.world import World, WasmTrap, function, call_import, i32_i32, nothing, u64
-from brolga.runtime.machine import machine
+from tests.runtime.machine.world import World, WasmTrap, function, call_import, i32_i32, nothing, u64, when_running
+from brolga.runtime.machine import machine, set_trap_factory
 from brolga.ir import trap_codes
 
+set_trap_factory(WasmTrap)
 CODE = [
     function(0, "trap: mov eax, gs:[rdi + 0x20000]\\n ret", {"start": 0}, {"trap": trap_codes.MEMORY_OUT_OF_BOUNDS}),
     function(1, "trap: ud2", {"start": 0}, {"trap": trap_codes.UNREACHABLE}),
@@ -45,13 +46,10 @@ OOB = trap_codes.MEMORY_OUT_OF_BOUNDS
 """
 
 
-def run(
-    script: str, status: int = 0, options: tuple[str, ...] = (), stdin: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """Run a script; its exit status must be `status`."""
-    source = PRELUDE + textwrap.dedent(script)
-    command = [sys.executable, *options, "-c", source]
-    result = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60, input=stdin)
+def run(script: str, status: int = 0, first: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a script, `first` before anything is imported; its exit status must be `status`."""
+    command = [sys.executable, "-c", textwrap.dedent(first) + PRELUDE + textwrap.dedent(script)]
+    result = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.returncode == status, result.stdout + result.stderr
     return result
 
@@ -127,6 +125,15 @@ def test_signal_sent_from_outside_kills() -> None:
     run("World(CODE).call(2, i32_i32, 1); os.kill(os.getpid(), signal.SIGFPE); time.sleep(5)", -signal.SIGFPE)
 
 
+def test_signal_sent_from_outside_kills_within_wasm() -> None:
+    script = """
+        world = World(CODE)
+        when_running(world, lambda: os.kill(os.getpid(), signal.SIGSEGV))
+        world.call(3, nothing)
+    """
+    run(script, -signal.SIGSEGV)
+
+
 def test_other_runtime_with_its_own_handlers() -> None:
     pytest.importorskip("wasmtime")
     run("""
@@ -167,8 +174,8 @@ def test_ctrl_c_after_the_handler_was_replaced(replace: str) -> None:
         world = World(CODE)
         for _ in range(2):
             {replace}
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
             try:
+                when_running(world, lambda: os.kill(os.getpid(), signal.SIGINT))
                 world.call(3, nothing)
             except KeyboardInterrupt:
                 continue
@@ -185,8 +192,8 @@ def test_ctrl_c_within_asyncio_run() -> None:
         handled = []
         async def main():
             signal.signal(signal.SIGINT, lambda number, frame: (handled.append(number), world.state.interrupt()))
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
             try:
+                when_running(world, lambda: os.kill(os.getpid(), signal.SIGINT))
                 world.call(3, nothing)
             except WasmTrap as error:
                 assert error.code == trap_codes.INTERRUPT
@@ -201,13 +208,13 @@ def test_signals_interrupt_system_calls_as_before() -> None:
     """The handler in front of CPython's does not restart system calls: a sleep still ends by an exception of a handler."""
     run("""
         world = World(CODE)
-        threading.Timer(0.05, world.state.interrupt).start()
+        when_running(world, world.state.interrupt)
         try:
             world.call(3, nothing)
         except WasmTrap:
             pass
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
         try:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
             time.sleep(30)
         except KeyboardInterrupt:
             sys.exit(0)
@@ -219,8 +226,8 @@ def test_ignored_interrupt_stays_ignored() -> None:
     run("""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         world = World(CODE)
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
-        threading.Timer(0.2, world.state.interrupt).start()
+        when_running(world, lambda: os.kill(os.getpid(), signal.SIGINT))
+        when_running(world, world.state.interrupt, 0.1)
         try:
             world.call(3, nothing)
         except WasmTrap as error:
@@ -291,13 +298,13 @@ def test_child_has_traps_watchdog_and_interrupts() -> None:
         def child():
             assert trap(world) == OOB
             assert trap(world, 6) == trap_codes.STACK_OVERFLOW
-            threading.Timer(0.1, world.state.interrupt).start()   # runs only if the watchdog has the GIL released
+            when_running(world, world.state.interrupt)   # runs only if the watchdog has the GIL released
             try:
                 world.call(3, nothing)
             except WasmTrap as error:
                 assert error.code == trap_codes.INTERRUPT
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
             try:
+                when_running(world, lambda: os.kill(os.getpid(), signal.SIGINT))
                 world.call(3, nothing)
             except KeyboardInterrupt:
                 return
@@ -400,6 +407,27 @@ def test_exit_with_a_daemon_thread_in_wasm(platform: str, func: int) -> None:
         print("exiting", flush=True)
     """)
     assert result.stdout == "exiting\n"
+
+
+def test_nothing_is_unmapped_at_exit() -> None:
+    """A thread that enters wasm after everything was interrupted is still there when the interpreter drops the modules."""
+    script = """
+        import atexit, threading, time
+        late = threading.Event()
+        def call():
+            late.wait()
+            world.call(3, nothing)
+        atexit.register(lambda: (late.set(), time.sleep(0.1)))
+    """
+    body = """
+        world = World(CODE)
+        threading.Thread(target=call, daemon=True).start()
+        class AtTheEnd:
+            def __del__(self):
+                time.sleep(0.05)    # the thread runs meanwhile, if its code is still there
+        world.machine.at_the_end = AtTheEnd()
+    """
+    run(body, first=script)
 
 
 def test_exit_within_wasm() -> None:
@@ -508,7 +536,7 @@ def test_fallbacks(fallback: str) -> None:
                 world.import_function(i32_i32, lambda x: x)
                 assert world.call(3, i32_i32, 8) == [1234]
         for _ in range(3):
-            threading.Timer(0.05, world.state.interrupt).start()
+            when_running(world, world.state.interrupt)
             try:
                 world.call(4, nothing)
             except WasmTrap as error:

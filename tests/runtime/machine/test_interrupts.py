@@ -18,7 +18,7 @@ from brolga.jit.vmctx import ACTIVATION_INTERRUPT, CTX_BUILTINS
 from brolga.runtime.machine import layout as L
 
 from .test_entry import Store, entry
-from .world import WasmTrap, World, call_import, function, i32_i32, nothing, u64
+from .world import WasmTrap, World, call_import, function, i32_i32, nothing, u64, when_running
 
 POLL = f"""
     mov rax, [r15]
@@ -52,6 +52,8 @@ SUM = """
     vcvtsi2sd xmm2, xmm2, edi
     vinsertf128 ymm2, ymm2, xmm1, 1
     pxor xmm0, xmm0
+    vxorpd ymm5, ymm5, ymm5
+    vinsertf128 ymm6, ymm5, xmm1, 1
 loop:
     imul eax, eax, 1664525
     add eax, 1013904223
@@ -69,6 +71,7 @@ loop:
     add rdx, r14
     xor rsi, rdx
     addsd xmm0, xmm1
+    vaddpd ymm5, ymm5, ymm6
     vaddpd ymm2, ymm2, ymm2
     vextractf128 xmm3, ymm2, 1
     vaddsd xmm2, xmm3, xmm1
@@ -81,6 +84,9 @@ loop:
     add eax, ebx
     add eax, esi
     vmovd ecx, xmm2
+    add eax, ecx
+    vextractf128 xmm5, ymm5, 1
+    cvttsd2si ecx, xmm5
     add eax, ecx
     vzeroupper
     pop r14
@@ -138,7 +144,7 @@ def alarm() -> Iterator[list[int]]:
 def test_interrupt_from_another_thread(platform: str) -> None:
     world = endless(platform)
     for _ in range(3):
-        threading.Timer(0.05, world.state.interrupt).start()
+        when_running(world, world.state.interrupt)
         with pytest.raises(WasmTrap) as caught:
             world.call(0, nothing)
         assert caught.value.code == trap_codes.INTERRUPT
@@ -186,7 +192,7 @@ def test_interrupt_ends_outer_activations_too(platform: str) -> None:
         return x
 
     world.import_function(i32_i32, host)
-    threading.Timer(0.05, world.state.interrupt).start()
+    when_running(world, world.state.interrupt)
     with pytest.raises(WasmTrap) as caught:
         world.call(0, i32_i32, 1)
     assert inner == [trap_codes.INTERRUPT]
@@ -246,8 +252,8 @@ def test_handler_that_raises_ends_wasm(platform: str) -> None:
     before = signal.signal(signal.SIGALRM, handler)
     try:
         for _ in range(3):
-            signal.setitimer(signal.ITIMER_REAL, 0.02)
             with pytest.raises(Timeout):
+                signal.setitimer(signal.ITIMER_REAL, 0.02)
                 world.call(0, nothing)
             assert not world.state.running
     finally:
@@ -265,11 +271,8 @@ def test_ctrl_c(platform: str) -> None:
 def test_signal_on_another_thread_reaches_the_main_thread() -> None:
     """A handler of the main thread runs at once although the system gave the signal to a different thread."""
     world = endless("linux")
-    thread = threading.Thread(
-        target=lambda: (time.sleep(0.05), signal.pthread_kill(threading.get_ident(), signal.SIGINT))
-    )
-    thread.start()
     with pytest.raises(KeyboardInterrupt):
+        thread = when_running(world, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT))
         world.call(0, nothing)
     thread.join()
 
@@ -308,8 +311,7 @@ def test_other_threads_run_during_a_long_call(platform: str) -> None:
             counted += 1
         world.state.interrupt()
 
-    thread = threading.Thread(target=count)
-    thread.start()
+    thread = when_running(world, count)
     with pytest.raises(WasmTrap):
         world.call(0, nothing)
     thread.join()
@@ -325,7 +327,6 @@ def test_store_is_refused_to_a_second_thread(platform: str) -> None:
     errors: list[str] = []
 
     def other() -> None:
-        time.sleep(0.05)
         for call in (lambda: world.call(1, i32_i32, 1), lambda: fast(store, 1)):
             try:
                 call()
@@ -333,8 +334,7 @@ def test_store_is_refused_to_a_second_thread(platform: str) -> None:
                 errors.append(str(error))
         world.state.interrupt()
 
-    thread = threading.Thread(target=other)
-    thread.start()
+    thread = when_running(world, other)
     with pytest.raises(WasmTrap):
         world.call(0, nothing)
     thread.join()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import threading
+import time
 from collections.abc import Callable
 
 import keystone
@@ -29,7 +31,6 @@ from brolga.runtime.machine import (
     Machine,
     TrapInfo,
     machine,
-    set_trap_factory,
     signature_id,
 )
 from brolga.runtime.machine import machine as get_machine
@@ -52,9 +53,6 @@ class WasmTrap(Exception):
         self.info = info
         self.code = info.code
         self.frames = [(frame.func, frame.offset) for frame in info.frames]
-
-
-set_trap_factory(WasmTrap)
 
 
 def function(
@@ -148,6 +146,20 @@ class World:
         u64(self.vmctx + CTX_FIXED_SIZE + 16 * slot + 8).value = u64(host.record + FUNC_VMCTX).value
         self._keep.append(host)
         return host
+
+
+def when_running(world: World, action: Callable[[], object], delay: float = 0.02) -> threading.Thread:
+    """Start a thread that does something a while after wasm of this world was entered."""
+
+    def wait() -> None:
+        while not world.state.running:
+            time.sleep(0.001)
+        time.sleep(delay)
+        action()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
 
 
 _NATIVE = ("memory_fill", "memory_copy", "memory_init", "interrupt")
