@@ -194,14 +194,14 @@ def validate_function(module: Module, index: int) -> None:
     earlier = module.refusal
     try:
         _validate_body(module, index)
-    except DecodeError as error:
-        raise DecodeError(error.message, error.offset, index) from None
-    except ValidationError as error:
-        raise ValidationError(error.message, error.offset, index) from None
-    except UnsupportedError as error:
-        raise UnsupportedError(error.message, error.offset, index) from None
-    except LimitError as error:
-        raise LimitError(error.message, error.offset, index) from None
+    except DecodeError as malformed:
+        raise DecodeError(malformed.message, malformed.offset, index) from None
+    except ValidationError as invalid:
+        raise ValidationError(invalid.message, invalid.offset, index) from None
+    except UnsupportedError as unsupported:
+        raise UnsupportedError(unsupported.message, unsupported.offset, index) from None
+    except LimitError as excess:
+        raise LimitError(excess.message, excess.offset, index) from None
     refusal = module.refusal
     if refusal is not None and earlier is None:
         module.refusal = UnsupportedError(refusal.message, refusal.offset, index)
