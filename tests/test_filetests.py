@@ -34,9 +34,12 @@ from brolga.jit.vmctx import ContextLayout
 from brolga.jit.wasm.decode import decode
 from brolga.jit.wasm.translate import translate
 from brolga.jit.wasm.validate import validate
+from brolga.jit.x64.lower import lower
+from brolga.jit.x64.printer import print_vcode
 from brolga.runtime.text import wat2wasm
 
 from .ir.functions import EDGES, clean_up, outcome, result_or_trap
+from .jit.native import ALL_FEATURES, settings_for
 
 ROOT: Final = Path(__file__).resolve().parent / "filetests"
 BLESS: Final = os.environ.get("BROLGA_BLESS") == "1"
@@ -93,7 +96,8 @@ def operands(function: Function) -> list[list[int]]:
 
 
 def run_interpreter(text: str, expected: list[str]) -> list[str]:
-    """Each expected line names a call, `(1, 0xff, -0.5) -> ...`; the output has its results in hexadecimal, or its trap."""
+    """Each expected line names a call, `(1, 0xff, -0.5) -> ...`; the output has its results in hexadecimal, or its
+    trap."""
     function = parse_function(text)
     verify(function)
     lines: list[str] = []
@@ -119,7 +123,8 @@ def read_operand(type: int, word: str) -> int:
 
 
 def run_wasm(text: str, expected: list[str]) -> list[str]:
-    """The IR of each function of a module in text format, as translation makes it, without signatures that it does not use."""
+    """The IR of each function of a module in text format, as translation makes it, without signatures that it does
+    not use."""
     module = decode(bytes(wat2wasm(text)))
     validate(module)
     layout = ContextLayout(module)
@@ -134,11 +139,41 @@ def run_wasm(text: str, expected: list[str]) -> list[str]:
     return lines
 
 
+def print_lowered(text: str, platform: str, features: frozenset[str]) -> list[str]:
+    function = parse_function(text)
+    verify(function)
+    return print_vcode(lower(function, settings_for(platform, features))).splitlines()
+
+
+def run_lower(text: str, expected: list[str]) -> list[str]:
+    """Machine instructions over virtual registers: memory at gs, all CPU features."""
+    return print_lowered(text, "gs", ALL_FEATURES)
+
+
+def run_lower_baseline(text: str, expected: list[str]) -> list[str]:
+    """None of the optional CPU features."""
+    return print_lowered(text, "gs", frozenset())
+
+
+def run_lower_register(text: str, expected: list[str]) -> list[str]:
+    """Memory at r14."""
+    return print_lowered(text, "register", ALL_FEATURES)
+
+
+def run_lower_minimal(text: str, expected: list[str]) -> list[str]:
+    """Explicit checks and polls."""
+    return print_lowered(text, "minimal", ALL_FEATURES)
+
+
 KINDS: Final[dict[str, Callable[[str, list[str]], list[str]]]] = {
     "parser": run_parser,
     "verifier": run_verifier,
     "opt": run_opt,
     "run": run_interpreter,
+    "lower": run_lower,
+    "lower_baseline": run_lower_baseline,
+    "lower_register": run_lower_register,
+    "lower_minimal": run_lower_minimal,
     "wasm": run_wasm,
 }
 
@@ -147,8 +182,8 @@ KINDS: Final[dict[str, Callable[[str, list[str]], list[str]]]] = {
 
 
 def split_cases(lines: list[str], per_function: bool) -> list[tuple[list[str], list[str], list[str]]]:
-    """(text kept as it stands, the case's own lines at its end, expected output) for each case. What follows the last case has no
-    output."""
+    """(text kept as it stands, the case's own lines at its end, expected output) for each case. What follows the last
+    case has no output."""
     cases: list[tuple[list[str], list[str], list[str]]] = []
     if not per_function:
         end = len(lines)

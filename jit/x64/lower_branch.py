@@ -44,12 +44,14 @@ from brolga.ir.types import F32, I32, I64, IS_FLOAT
 
 from . import insts as m
 from .lower_float import emit_with_float
+from .lower_integer import SETS_FLAGS
 from .lower_memory import emit_with_load
 from .lowering import Lowering, fits_signed32
 
 _CC_OF_ICC: Final[list[int]] = [
     m.CC_E, m.CC_NE, m.CC_L, m.CC_GE, m.CC_G, m.CC_LE, m.CC_B, m.CC_AE, m.CC_A, m.CC_BE,
 ]  # fmt: skip
+_CC_OF_RESULT: Final[list[int]] = [m.CC_E, m.CC_NE, m.CC_S, m.CC_NS]  # compared with zero, by SF and ZF
 _UNSIGNED: Final[list[int]] = list(range(10))  # the same condition for operands known not to be negative
 _UNSIGNED[ICC_SLT], _UNSIGNED[ICC_SGE], _UNSIGNED[ICC_SGT], _UNSIGNED[ICC_SLE] = ICC_ULT, ICC_UGE, ICC_UGT, ICC_ULE
 
@@ -344,8 +346,41 @@ def lower_brif(lo: Lowering, inst: Inst) -> None:
     if not lo.order.cases[lo.block]:
         lower_jump(lo, inst)
         return
-    cc = condition(lo, inst.args[0])
+    cc = _flags_of_result(lo, inst.args[0])
+    if cc < 0:
+        cc = condition(lo, inst.args[0])
     lo.emit(m.BRANCH, [], cc)
+
+
+def _flags_of_result(lo: Lowering, value: int) -> int:
+    """The condition code, if the instruction before the branch computes what is compared with zero and sets the flags by it; or -1.
+
+    After sums, which may overflow, only ZF and SF tell about the result.
+    """
+    value, invert, _ = _see_through(lo, value)
+    inst = lo.defs[value]
+    cc = m.CC_NE
+    type = I32
+    if inst.op == ICMP:
+        if inst.imm > ICC_SGE or lo.iconst_of(inst.args[1]) != 0:
+            return -1
+        cc = _CC_OF_RESULT[inst.imm]
+        type = inst.aux
+        value = inst.args[0]
+        inst = lo.defs[value]
+    insts = lo.function.blocks[lo.order.ir_block[lo.block]].insts
+    place = len(insts) - 2
+    while place >= 0 and (insts[place].op == ICMP or insts[place].op == ICONST):  # made where they are used
+        if lo.needed[insts[place].result]:
+            return -1
+        place -= 1
+    if place < 0 or insts[place] is not inst or inst.type != type or not SETS_FLAGS[inst.op]:
+        return -1
+    if inst.op == BAND and not lo.needed[value] and lo.single(value):
+        return -1  # is not computed at all
+    lo.use_low(value)
+    lo.flags_for = value
+    return cc ^ invert
 
 
 def lower_br_table(lo: Lowering, inst: Inst) -> None:

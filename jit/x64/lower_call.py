@@ -6,7 +6,7 @@ from typing import Final
 
 from brolga.ir.function import NO_VALUE, Inst, Signature
 from brolga.ir.opcodes import CONTEXT, CTX_LOAD
-from brolga.ir.types import F32, F64, IS_FLOAT
+from brolga.ir.types import F32, F64, I32, IS_FLOAT
 from brolga.regalloc.operand import DEF, USE, Shape
 
 from ..vmctx import CTX_BUILTINS, CTX_MEMORY0_BASE
@@ -98,7 +98,7 @@ def _store_outgoing(lo: Lowering, value: int, displacement: int) -> None:
     type = lo.function.value_types[value]
     if not IS_FLOAT[type]:
         bits = lo.immediate(value)
-        if bits < 0 or bits >= 0x8000_0000:
+        if bits < 0 or (type == I32 and bits >= 0x8000_0000):
             lo.emit_mem(m.MOV64_MR, [lo.use(value)], Amode(AMODE_OUTGOING, displacement=displacement))
             return
     op, operands, imm = stored_value(lo, value, type)

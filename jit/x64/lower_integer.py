@@ -45,6 +45,10 @@ _REG[BOR], _IMM[BOR] = [-1, m.OR32, m.OR64], [-1, m.OR32_I, m.OR64_I]
 _REG[BXOR], _IMM[BXOR] = [-1, m.XOR32, m.XOR64], [-1, m.XOR32_I, m.XOR64_I]
 _REG[IMUL], _IMM[IMUL] = [-1, m.IMUL32, m.IMUL64], [-1, m.IMUL32_I, m.IMUL64_I]
 
+# Operations that can set ZF and SF by their result.
+SETS_FLAGS: Final[list[bool]] = [False] * (OPCODE_COUNT + 1)
+SETS_FLAGS[IADD] = SETS_FLAGS[ISUB] = SETS_FLAGS[BAND] = SETS_FLAGS[BOR] = SETS_FLAGS[BXOR] = True
+
 _LEA: Final[list[int]] = [-1, m.LEA32, m.LEA64]
 _NEG: Final[list[int]] = [-1, m.NEG32, m.NEG64]
 _NOT: Final[list[int]] = [-1, m.NOT32, m.NOT64]
@@ -91,6 +95,17 @@ def _binary(lo: Lowering, op: int, type: int, result: int, x: int, y: int, commu
     lo.emit(row, [result, lo.use_low(x), lo.use_low(y)])
 
 
+def _set_flags(lo: Lowering, inst: Inst) -> None:
+    """The operation by the instruction that sets the flags, for the branch behind it."""
+    x, y = inst.args
+    op = inst.op
+    imm = lo.immediate(y)
+    if imm >= 0:
+        lo.emit(_IMM[op][inst.type], [inst.result, lo.use_low(x)], imm)
+    else:
+        _binary(lo, op, inst.type, inst.result, x, y, op != ISUB)
+
+
 def _emit_lea(lo: Lowering, type: int, result: int, base: int, index: int, scale: int, displacement: int) -> None:
     operands = [result]
     amode = registers_amode(lo, base, index, scale, displacement, operands, False, False)
@@ -101,6 +116,9 @@ def lower_iadd(lo: Lowering, inst: Inst) -> None:
     x, y = inst.args
     type = inst.type
     result = inst.result
+    if lo.flags_for == result:
+        _set_flags(lo, inst)
+        return
     defs = lo.defs
     right = defs[y]
     if right.op == ICONST:
@@ -138,6 +156,9 @@ def _lower_sum(lo: Lowering, inst: Inst) -> bool:
 
 
 def lower_isub(lo: Lowering, inst: Inst) -> None:
+    if lo.flags_for == inst.result:
+        _set_flags(lo, inst)
+        return
     x, y = inst.args
     type = inst.type
     left = lo.defs[x]
@@ -174,6 +195,9 @@ def lower_imul(lo: Lowering, inst: Inst) -> None:
 
 
 def lower_band(lo: Lowering, inst: Inst) -> None:
+    if lo.flags_for == inst.result:
+        _set_flags(lo, inst)
+        return
     x, y = inst.args
     type = inst.type
     result = inst.result
@@ -244,10 +268,16 @@ def _lower_lowest_bit(lo: Lowering, inst: Inst) -> bool:
 
 
 def lower_bor(lo: Lowering, inst: Inst) -> None:
-    _lower_or_xor(lo, inst, m.BTS64_I)
+    if lo.flags_for == inst.result:
+        _set_flags(lo, inst)
+    else:
+        _lower_or_xor(lo, inst, m.BTS64_I)
 
 
 def lower_bxor(lo: Lowering, inst: Inst) -> None:
+    if lo.flags_for == inst.result:
+        _set_flags(lo, inst)
+        return
     x, y = inst.args
     if lo.iconst_of(y) == TYPE_MASK[inst.type]:
         lo.emit(_NOT[inst.type], [inst.result, lo.use_low(x)])

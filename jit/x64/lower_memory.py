@@ -286,16 +286,20 @@ def _checked_amode(lo: Lowering, inst: Inst, operands: list[int]) -> Amode:
         offset += definition.imm
     else:
         vreg = lo.use(index)
-    if vreg < 0:
-        end = _wide_constant(lo, offset + size)
+    if vreg < 0 and offset + size < 0x8000_0000:
+        lo.emit_mem(m.CMP64_I, [record], Amode(AMODE_REGISTERS, 0, NO_OPERAND, 0, MEMORY_LENGTH), offset + size)
+        lo.emit_trap(m.TRAP_IF, [], m.CC_B, MEMORY_OUT_OF_BOUNDS)
     else:
-        end = lo.gpr()
-        if offset + size < 0x8000_0000:
-            lo.emit_mem(m.LEA64, [end, vreg], Amode(AMODE_REGISTERS, 1, NO_OPERAND, 0, offset + size))
+        if vreg < 0:
+            end = _wide_constant(lo, offset + size)
         else:
-            lo.emit(m.ADD64, [end, _wide_constant(lo, offset + size), vreg])
-    lo.emit_mem(m.CMP64, [end, record], Amode(AMODE_REGISTERS, 1, NO_OPERAND, 0, MEMORY_LENGTH))
-    lo.emit_trap(m.TRAP_IF, [], m.CC_A, MEMORY_OUT_OF_BOUNDS)
+            end = lo.gpr()
+            if offset + size < 0x8000_0000:
+                lo.emit_mem(m.LEA64, [end, vreg], Amode(AMODE_REGISTERS, 1, NO_OPERAND, 0, offset + size))
+            else:
+                lo.emit(m.ADD64, [end, _wide_constant(lo, offset + size), vreg])
+        lo.emit_mem(m.CMP64, [end, record], Amode(AMODE_REGISTERS, 1, NO_OPERAND, 0, MEMORY_LENGTH))
+        lo.emit_trap(m.TRAP_IF, [], m.CC_A, MEMORY_OUT_OF_BOUNDS)
     base = lo.gpr()
     lo.emit_mem(m.MOV64, [base, record], Amode(AMODE_REGISTERS, 1, NO_OPERAND, 0, MEMORY_BASE))
     if offset >= 0x8000_0000:

@@ -116,7 +116,8 @@ class Lowering:
     write_order, trap_order   how many writes (writes and traps) came before the current instruction, over all blocks
     out         the current block, last instruction first
     loc         offset of the wasm operator that is lowered
-    in_loop     constants had better be made before the loop
+    hoist_to    the block at whose end constants had better be made, or NO_BLOCK: here
+    flags_for   the value whose definition, right before the branch that tests it, has to set the flags for that
     hoisted     by block: the instructions that make constants at its end
     """
 
@@ -125,6 +126,7 @@ class Lowering:
         "settings",
         "vcode",
         "code",
+        "flags_for",
         "order",
         "defs",
         "uses",
@@ -178,6 +180,7 @@ class Lowering:
         self.load_order = [0] * values
         self.write_order = 0
         self.trap_order = 0
+        self.flags_for = -1
         self.out: list[MachInst] = []
         self.loc = -1
         self.block = 0
