@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-import importlib
+import random
 from typing import Any
 
 import interpreted
 import subject
+import wasmtime
+
+import brolga
+from brolga.jit.debug import KNOBS
+from brolga.jit.settings import CPU_FEATURES
+
+
+def brolga_engine(seed: int) -> brolga.Engine:
+    """An engine in one of many configurations: half are the default, the others vary platform, optimisation, CPU features,
+    eagerness, and whether every stage is verified."""
+    choose = random.Random(f"engine {seed}")
+    KNOBS.verify = choose.random() < 0.3
+    if choose.random() < 0.5:
+        return brolga.Engine()
+    config = brolga.Config()
+    config.platform = choose.choice(["linux", "linux", "minimal"])
+    config.eager = choose.random() < 0.3
+    config.cranelift_opt_level = choose.choice(["none", "speed"])
+    engine = brolga.Engine(config)
+    engine.settings.features = frozenset(name for name in engine.settings.features if choose.random() < 0.6)
+    return engine
+
+
+def describe_engine(seed: int) -> str:
+    settings = brolga_engine(seed).settings
+    missing = [name for name in CPU_FEATURES if name not in settings.features]
+    platform = "linux" if settings.signals else "minimal"
+    return f"platform {platform}, level {settings.opt_level}, without {', '.join(missing) or 'nothing'}"
 
 
 def observe(engine_name: str, wasm: bytes, seed: int) -> list[str]:
@@ -16,8 +44,8 @@ def observe(engine_name: str, wasm: bytes, seed: int) -> list[str]:
         if engine_name == "interpreter":
             run = interpreted.InterpretedSubject(wasm, seed)
         else:
-            api: Any = importlib.import_module(engine_name)
-            engine = api.Engine()
+            api: Any = brolga if engine_name == "brolga" else wasmtime
+            engine = brolga_engine(seed) if api is brolga else wasmtime.Engine()
             run = subject.Subject(api, engine, api.Module(engine, wasm), seed)
         return run.run()
     except Exception as error:  # noqa: BLE001  any failure of an engine is an event
@@ -35,5 +63,6 @@ def first_difference(wasm: bytes, seed: int, engines: tuple[str, str] = ("brolga
             return None
         if a != b:
             before = left[index - 1] if index else "-"
-            return f"event {index}, after {before}\n  {engines[0]}: {a}\n  {engines[1]}: {b}"
+            engine = describe_engine(seed)
+            return f"{engine}\n event {index}, after {before}\n  {engines[0]}: {a}\n  {engines[1]}: {b}"
     return None
