@@ -180,7 +180,9 @@ def _public_frame(frame: machine.Frame) -> Frame:
     decoded = owner.decoded
     body = decoded.bodies[frame.func - decoded.imported_funcs]
     name = decoded.func_names.get(frame.func)
-    return Frame(frame.func, name, decoded.name or None, frame.offset, body.start)
+    # What a function does before its first operator (the stack check, lazy compilation) is at its start.
+    offset = frame.offset if frame.offset >= 0 else body.start
+    return Frame(frame.func, name, decoded.name or None, offset, body.start)
 
 
 def _make_trap(info: TrapInfo) -> Trap:

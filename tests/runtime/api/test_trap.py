@@ -83,6 +83,33 @@ def test_backtraces(store: Store) -> None:
     )
 
 
+def test_backtraces_end_after_twenty_frames(store: Store) -> None:
+    module = Module(
+        store.engine,
+        """(module $m (func $down (export "run") (param i32)
+            local.get 0 if local.get 0 i32.const 1 i32.sub call $down else unreachable end))""",
+    )
+    run: Any = Instance(store, module, []).exports(store)["run"]
+    for calls, expected in ((18, 19), (19, 20), (20, 20), (3000, 20)):
+        with pytest.raises(Trap) as caught:
+            run(store, calls)
+        frames = caught.value.frames
+        assert len(frames) == expected
+        assert str(caught.value).count("m!down") == expected
+        assert module.decoded.data[frames[0].module_offset] == 0x00  # unreachable: the inner frames are kept
+
+
+def test_frames_of_a_stack_overflow_have_offsets_in_their_function(store: Store) -> None:
+    module = Module(store.engine, '(module (func (param i64)) (func $f (export "run") call $f))')
+    run: Any = Instance(store, module, []).exports(store)["run"]
+    with pytest.raises(Trap) as caught:
+        run(store)
+    body = module.decoded.bodies[1]
+    assert len(caught.value.frames) == 20
+    for frame in caught.value.frames:
+        assert body.start <= frame.module_offset < body.end and frame.func_offset >= 0
+
+
 def test_backtraces_of_nested_calls_hold_their_own_part(store: Store) -> None:
     from brolga import Func, FuncType
 
