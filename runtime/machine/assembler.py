@@ -24,10 +24,11 @@ _SYMBOLS: dict[str, object] = {
 
 
 @cache
-def _keystone() -> Any:
+def _keystone() -> tuple[Any, type[Exception]]:
+    """The assembler, and the exception by which it says that the text is wrong."""
     import keystone
 
-    return keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64)
+    return keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64), keystone.KsError
 
 
 def expand(text: str, symbols: Mapping[str, object]) -> str:
@@ -42,9 +43,10 @@ def assemble(text: str, address: int, symbols: Mapping[str, object]) -> bytes:
     """Machine code of `text` when it stands at `address`."""
     source = expand(text, symbols)
     with _lock:
+        keystone, wrong_text = _keystone()
         try:
-            code, _ = _keystone().asm(source, address, as_bytes=True)
-        except Exception as error:
+            code, _ = keystone.asm(source, address, as_bytes=True)
+        except wrong_text as error:  # nothing else: a signal handler may raise here too
             raise BrolgaError(f"hand-written assembly is wrong: {error}\n{source}") from error
     if code is None:
         raise BrolgaError(f"hand-written assembly is empty:\n{source}")

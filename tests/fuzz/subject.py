@@ -37,8 +37,19 @@ class Interrupted(Exception):
     """Raised by the handler of SIGALRM after a call's time."""
 
 
+_armed = False  # a signal that arrives late must not hit the code between calls
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted
+    if _armed:
+        raise Interrupted
+
+
+def _arm(seconds: float) -> None:
+    """Let SIGALRM raise after so many seconds and again until it is disarmed by 0."""
+    global _armed
+    _armed = seconds > 0
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
 
 
 def _signed(value: int, bits: int) -> int:
@@ -132,12 +143,13 @@ class Subject:
 
     def attempt(self, what: str, action: Any) -> bool:
         try:
-            signal.setitimer(signal.ITIMER_REAL, self.call_seconds, self.call_seconds)
             try:
+                _arm(self.call_seconds)
                 result = action()
             finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                _arm(0)
         except Interrupted:
+            _arm(0)
             self.events.append(f"{what}: interrupted")
         except self.api.Trap as trap:
             name = trap.trap_code.name

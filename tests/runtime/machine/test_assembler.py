@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import keystone
+import pytest
+
+from brolga.ir.errors import BrolgaError
+from brolga.runtime.machine import assembler
+
+
+def test_symbols_are_replaced() -> None:
+    assert assembler.assemble("mov eax, {NUMBER}", 0, {"NUMBER": 7}) == assembler.assemble("mov eax, 7", 0, {})
+
+
+def test_wrong_text_is_shown() -> None:
+    with pytest.raises(BrolgaError, match="mov eax, nonsense"):
+        assembler.assemble("mov eax, nonsense nonsense", 0, {})
+
+
+def test_an_exception_of_a_signal_handler_passes_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Alarm(Exception):
+        pass
+
+    class Interrupted:
+        def asm(self, *_: object, **__: object) -> None:
+            raise Alarm
+
+    monkeypatch.setattr(assembler, "_keystone", lambda: (Interrupted(), keystone.KsError))
+    with pytest.raises(Alarm):
+        assembler.assemble("nop", 0, {})
