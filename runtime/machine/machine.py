@@ -5,6 +5,9 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import platform as os_platform
+import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -433,10 +436,19 @@ def machine(name: str = "linux") -> Machine:
     """The machine of the platform `name`, made on first use."""
     found = _machines.get(name)
     if found is None:
+        _refuse_unknown_systems()
         if name not in _PLATFORMS:
             raise ValueError(f"platform {name!r} is none of {', '.join(_PLATFORMS)}")
         found = _machines[name] = Machine(_PLATFORMS[name]())
     return found
+
+
+def _refuse_unknown_systems() -> None:
+    """Hand-written code relies on the registers, the thread pointer and the GIL of one kind of system."""
+    if sys.platform != "linux" or os_platform.machine() != "x86_64" or sys.implementation.name != "cpython":
+        raise PlatformError("brolga needs CPython on x86-64 Linux")
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise PlatformError("brolga does not run on free-threaded CPython: its activations rely on the GIL")
 
 
 def _after_fork_in_child() -> None:

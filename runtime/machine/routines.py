@@ -197,7 +197,7 @@ restore_mxcsr:
 """
 
 # Leave wasm code for the host. In: r15, r11; the return address at [rsp]. Out: rbx, rbp, r12 = r11, the call buffer at [rsp],
-# the GIL held. HOST_RETURN undoes it: all saved registers back, rsp at the return address.
+# the GIL held. HOST_RETURN and RESUME_WASM undo it: all saved registers and gs back, rsp at the return address.
 HOST_CALL: Final = """
     mov r10, rsp
     mov rax, [r15 + {CTX_ACTIVATION}]
@@ -212,6 +212,9 @@ HOST_CALL: Final = """
     mov rbx, rax
     mov rbp, [rbx + {STATE_THREAD}]
     push qword ptr [rbp + {THREAD_STACK}]
+    {NOTE_GS}
+    push rax
+    push rax
     sub rsp, {CALL_SIZE}
     mov [rsp + {CALL_GPRS}], rdi
     mov [rsp + {CALL_GPRS} + 8], rsi
@@ -232,7 +235,6 @@ HOST_CALL: Final = """
     mov [rbp + {THREAD_STACK}], r10
     mov qword ptr [rbp + {THREAD_STATE}], 0
     mov r12, r11
-    {NOTE_GS}
     {TAKE_GIL}
 """
 # Back into wasm: unless the activation shall end. In: as HOST_CALL left it.
@@ -240,7 +242,7 @@ HOST_RETURN: Final = """
     mov rax, [rbx + {STATE_REQUEST}]
     cmp rax, [rbx + {STATE_ACTIVATION}]
     jae interrupted
-    mov rax, [rsp + {CALL_SIZE}]
+    mov rax, [rsp + {CALL_SIZE} + 16]
     mov [rbp + {THREAD_STACK}], rax
     inc qword ptr [rbp + {THREAD_SERIAL}]
     mov [rbp + {THREAD_STATE}], rbx
@@ -258,9 +260,7 @@ mxcsr_fixed:
     {RESTORE_GS_AFTER_HOST}
 """
 RESTORE_GS_USED: Final = """
-    mov rcx, [r15 + {CTX_MEMORY0_BASE}]
-    test rcx, rcx
-    jz base_set
+    mov rcx, [rsp + {CALL_SIZE}]
     rdgsbase rax
     cmp rax, rcx
     je base_set
@@ -268,7 +268,7 @@ RESTORE_GS_USED: Final = """
 base_set:
 """
 RESUME_WASM: Final = """
-    add rsp, {CALL_SIZE} + 8
+    add rsp, {CALL_SIZE} + 24
     pop r15
     pop r14
     pop r13
