@@ -32,6 +32,8 @@ from .x64.emit import emit
 from .x64.lower import lower
 from .x64.printer import print_allocated, print_vcode
 
+COMPILED: Final = not __file__.endswith(".py")  # whether this is machine code made by mypyc, not interpreted Python
+
 
 @final
 class Pass:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from brolga.ir.errors import BrolgaError, WasmtimeError
+from brolga.jit.compile import COMPILED
 
 from .config import Config
 from .trap import ExitTrap, Trap
 from .version import VERSION
 
+BUILD: Final = "compiled" if COMPILED else "interpreted"
 EXIT_ERROR: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -71,7 +73,7 @@ def config(options: argparse.Namespace) -> Config:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="brolga", description="Compile and run WebAssembly modules.")
-    parser.add_argument("--version", action="version", version=f"brolga {VERSION}")
+    parser.add_argument("--version", action="version", version=f"brolga {VERSION} ({BUILD})")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     common = argparse.ArgumentParser(add_help=False)

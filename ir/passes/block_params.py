@@ -39,25 +39,35 @@ def run(function: Function) -> None:
 
     alias = list(range(len(function.value_types)))  # what each value stands for
     is_param = [False] * len(alias)
+    for number in function.layout:
+        for param in blocks[number].params:
+            is_param[param] = True
     undecided: list[int] = []
-    passed: dict[int, set[int]] = {}  # the values passed for an undecided parameter
+    passed: dict[int, list[int]] = {}  # the values passed for an undecided parameter
     changed = False
     for number in function.layout:
         rows = incoming[number]
         if not rows:
             continue
-        params = blocks[number].params
-        for param in params:
-            is_param[param] = True
-        for param, column in zip(params, zip(*rows, strict=True), strict=True):
-            values = {alias[value] for value in column}
-            values.discard(param)
-            if len(values) == 1:
-                alias[param] = values.pop()
-                changed = True
-            else:
+        for place, param in enumerate(blocks[number].params):
+            only = other = NO_VALUE  # the first values passed that differ
+            for row in rows:
+                value = alias[row[place]]
+                if value == only or value == param:
+                    continue
+                if only == NO_VALUE:
+                    only = value
+                    continue
+                other = value
+                if not is_param[value] and not is_param[only]:
+                    break
+            if other == NO_VALUE:
+                if only != NO_VALUE:
+                    alias[param] = only
+                    changed = True
+            elif is_param[other] or is_param[only]:
                 undecided.append(param)
-                passed[param] = values
+                passed[param] = [alias[row[place]] for row in rows]
     if undecided and _decide(undecided, passed, alias, is_param, _WORK_FACTOR * arguments):
         changed = True
     if changed:
@@ -65,7 +75,7 @@ def run(function: Function) -> None:
 
 
 def _decide(
-    undecided: list[int], passed: dict[int, set[int]], alias: list[int], is_param: list[bool], work: int
+    undecided: list[int], passed: dict[int, list[int]], alias: list[int], is_param: list[bool], work: int
 ) -> bool:
     """Look at `undecided` parameters again, and at those they are passed to, until no more is trivial or `work` is
     used up."""
@@ -73,19 +83,20 @@ def _decide(
     pending: list[int] = []
     for param in undecided:
         values = passed[param]
-        fixed = 0
+        fixed = NO_VALUE
         for value in values:
             if not is_param[value]:
-                fixed += 1
-        if fixed > 1:
-            continue
-        pending.append(param)
-        for value in values:
-            if is_param[value]:
-                if value in users:
-                    users[value].append(param)
-                else:
-                    users[value] = [param]
+                if fixed != NO_VALUE and fixed != value:
+                    break
+                fixed = value
+        else:
+            pending.append(param)
+            for value in values:
+                if is_param[value]:
+                    if value in users:
+                        users[value].append(param)
+                    else:
+                        users[value] = [param]
     changed = False
     while pending and work > 0:
         param = pending.pop()
@@ -110,7 +121,7 @@ def _decide(
     return changed
 
 
-def _only_value(param: int, values: set[int], alias: list[int]) -> int:
+def _only_value(param: int, values: list[int], alias: list[int]) -> int:
     """The value that all of `values` but `param` stand for, or NO_VALUE."""
     only = NO_VALUE
     for value in values:

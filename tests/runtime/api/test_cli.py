@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
 from brolga import __version__, wat2wasm
+from brolga.jit.compile import compile_function
 
 _WASI = "wasi_snapshot_preview1"
 
@@ -64,7 +66,8 @@ def module(tmp_path: Path) -> Path:
 
 def test_version() -> None:
     done = _brolga("--version")
-    assert (done.returncode, done.stdout) == (0, f"brolga {__version__}\n")
+    build = "interpreted" if isinstance(compile_function, FunctionType) else "compiled"
+    assert (done.returncode, done.stdout) == (0, f"brolga {__version__} ({build})\n")
 
 
 @pytest.mark.parametrize("platform", ["linux", "minimal"])
