@@ -10,7 +10,7 @@ import ctypes
 import mmap
 import struct
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 import keystone
 
@@ -184,7 +184,7 @@ class Native:
         self.used += (len(code) + 63) & ~63
         return address
 
-    def __enter__(self) -> Native:
+    def __enter__(self) -> Self:
         for signal in _SIGNALS:
             action, old = _SigAction(), _SigAction()
             action.handler = self.handler
