@@ -67,6 +67,8 @@ _api.PyType_GetFlags.argtypes = [ctypes.py_object]
 _api.PyType_Modified.restype = None
 _api.PyType_Modified.argtypes = [ctypes.py_object]
 
+CALLS_UNTIL_FAST: Final = 3
+
 _keep: list[object] = []  # what the type refers to
 
 
@@ -107,12 +109,21 @@ class EntryPoint(_NativeEntryPoint):  # type: ignore[misc]
     several a list. The call is refused with TypeError for a wrong number of arguments, a wrong type or a wrong store.
     """
 
-    __slots__ = ("__weakref__", "_entry_owner", "_entry_record", "_entry_store", "_entry_type", "_machine")
+    __slots__ = (
+        "__weakref__",
+        "_entry_calls",
+        "_entry_owner",
+        "_entry_record",
+        "_entry_store",
+        "_entry_type",
+        "_machine",
+    )
     _machine: Machine
     _entry_type: FuncType
     _entry_store: object
     _entry_owner: object
     _entry_record: int
+    _entry_calls: int  # so far, by the slow way
 
     if TYPE_CHECKING:
         __call__: Callable[..., object]
@@ -130,6 +141,7 @@ class EntryPoint(_NativeEntryPoint):  # type: ignore[misc]
         self._entry_store = store
         self._entry_owner = owner
         self._entry_record = record
+        self._entry_calls = 0
         _u64(address + ENTRY_RECORD).value = record
         _u64(address + ENTRY_STORE).value = id(store)
         _u64(address + ENTRY_VECTORCALL).value = machine.entry_code(type)
@@ -138,6 +150,9 @@ class EntryPoint(_NativeEntryPoint):  # type: ignore[misc]
 def slow_call(func: EntryPoint, *args: object) -> object:
     """What an entry does with Python's help: any signature, any kind of argument, and the errors."""
     type = func._entry_type
+    func._entry_calls += 1
+    if func._entry_calls == CALLS_UNTIL_FAST:
+        _u64(id(func) + ENTRY_VECTORCALL).value = func._machine.entry_code(type, make=True)
     if len(args) != len(type.params) + 1:
         raise TypeError(
             f"a function of type {type} takes a store and {len(type.params)} values, not {_count(len(args))}"

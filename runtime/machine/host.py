@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
 
+CALLS_UNTIL_FAST: Final = 10
+
 Dispatch = Callable[[int], None]  # given the address of a call buffer
 
 
@@ -67,6 +69,20 @@ def _dispatch(type: FuncType, function: Callable[..., object], store: object, ra
             values = [from_bits(t, value, store) for t, value in zip(params, bits)]
             results = results_to_bits(type, function(*values), store)
         write_results(layout, buffer, results)
+
+    return call
+
+
+def _warming(dispatch: Dispatch, context: int, machine: Machine, type: FuncType) -> Dispatch:
+    """`dispatch`, which after some calls gives way to the routine by signature."""
+    left = CALLS_UNTIL_FAST
+
+    def call(buffer: int) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            _u64(context + L.HOST_FAST).value = machine.host_code(type, make=True)
+        dispatch(buffer)
 
     return call
 
@@ -111,10 +127,13 @@ class HostFunction:
         self.type: Final = type
         self._state = state
         self._function = function
-        self._dispatch = _dispatch(type, function, store, raw)
         self._results = _convert_results(type, store)
         self._context = (ctypes.c_uint64 * (L.HOST_SIZE // 8))()
         context = ctypes.addressof(self._context)
+        self._dispatch = _dispatch(type, function, store, raw)
+        if not raw:
+            self._dispatch = _warming(self._dispatch, context, machine, type)
+            _u64(context + L.HOST_FAST).value = machine.host_code(type)
         _u64(context + CTX_ACTIVATION).value = state.address
         _u64(context + CTX_MEMORY0_BASE).value = 0
         _u64(context + L.HOST_DISPATCH).value = id(self._dispatch)
@@ -123,7 +142,7 @@ class HostFunction:
         self._record = (ctypes.c_uint64 * (FUNC_RECORD_SIZE // 8))()
         # Address of its function record {code, vmctx, signature id, itself}: copy it into contexts and tables.
         self.record: Final = ctypes.addressof(self._record)
-        _u64(self.record + FUNC_CODE).value = machine.generic_host_code if raw else machine.host_code(type)
+        _u64(self.record + FUNC_CODE).value = machine.host_entry
         _u64(self.record + FUNC_VMCTX).value = context
         _u32(self.record + FUNC_SIGNATURE).value = signature_id(type)
         _u64(self.record + FUNC_SELF).value = self.record

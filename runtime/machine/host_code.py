@@ -16,10 +16,9 @@ from .entry_code import BOXING, NUMBERS
 
 MOST_FAST_PARAMS: Final = 32
 
-# After HOST_CALL: the call buffer at [rsp], the context in r12. Below it go, from rsp upwards, a free word (which the callee may use:
+# The host context is in r11. After HOST_CALL: the call buffer at [rsp], the context in r12. Below it go, from rsp upwards, a free word (which the callee may use:
 # PY_VECTORCALL_ARGUMENTS_OFFSET) and the argument objects. r13 counts the objects made.
 _BEFORE: Final = """
-    mov r11, r15
     {HOST_CALL}
     mov r14, rsp
     sub rsp, {SPACE}

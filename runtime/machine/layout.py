@@ -23,11 +23,12 @@ CTX_DATA_SEGMENTS: Final = 40  # address of an array of {address, length} by dat
 CTX_TABLES: Final = 48  # address of the context's array of pointers to table records
 CTX_INSTANCE: Final = 56  # free for the embedding API: a number by which it finds the instance
 
-# The host context. The generic routine uses HOST_DISPATCH, the routines by signature the other two.
+# The host context. The generic routine uses HOST_DISPATCH unless there is a HOST_FAST, which uses the other two.
 HOST_DISPATCH: Final = 64  # PyObject*: called with the address of the call buffer, leaves the results there
 HOST_CALLABLE: Final = 72  # PyObject*: the user's function
 HOST_RESULTS: Final = 80  # PyObject*: called with the address of the call buffer and what the user's function returned
-HOST_SIZE: Final = 88
+HOST_FAST: Final = 88  # routine for the function's signature, or 0
+HOST_SIZE: Final = 96
 
 # The activation state.
 STATE_STACK_LIMIT: Final = ACTIVATION_STACK_LIMIT

@@ -214,29 +214,28 @@ class Machine:
         self._add("BUILTIN_TRAP", R.BUILTIN_TRAP)
         self._trap_routine = self._add("TRAP_ROUTINE", R.TRAP_ROUTINE)
         self._lazy_compile = self._add("LAZY_COMPILE", R.LAZY_COMPILE)
-        self.generic_host_code = self._add("HOST", R.HOST_GENERIC + R.BUILTIN_GENERIC)
         self._add("BUILTIN", R.BUILTIN_GENERIC)
+        self.host_entry = self._add("HOST", R.HOST_GENERIC)
         self._raw_entry = self._add("RAW_ENTRY", R.RAW_ENTRY)
         self._symbols |= _OBJECTS
         self._slow_call = self._add("SLOW_CALL", SLOW_CALL)
         self._entries: dict[FuncType, int] = {}
         self._host_calls: dict[FuncType, int] = {}
 
-    def entry_code(self, type: FuncType) -> int:
-        """The vectorcall function for entry points of this type."""
-        code = self._entries.get(type, 0)
-        if not code:
-            code = self._emit_fast(fast_entry(type)) if has_fast_entry(type) else 0
-            code = self._entries[type] = code or self._slow_call
-        return code
+    # Routines by signature take a millisecond to assemble, so they are made when a function has been called a few times, and used
+    # at once by functions of the same type that are made later.
 
-    def host_code(self, type: FuncType) -> int:
-        """The code of host functions of this type."""
-        code = self._host_calls.get(type, 0)
-        if not code:
-            code = self._emit_fast(fast_host_call(type)) if has_fast_host_call(type) else 0
-            code = self._host_calls[type] = code or self.generic_host_code
-        return code
+    def entry_code(self, type: FuncType, make: bool = False) -> int:
+        """The vectorcall function for entry points of this type: the slow one as long as nobody wanted to `make` the fast one."""
+        if make and type not in self._entries:
+            self._entries[type] = has_fast_entry(type) and self._emit_fast(fast_entry(type)) or self._slow_call
+        return self._entries.get(type, self._slow_call)
+
+    def host_code(self, type: FuncType, make: bool = False) -> int:
+        """The fast routine for host functions of this type, or 0."""
+        if make and type not in self._host_calls:
+            self._host_calls[type] = self._emit_fast(fast_host_call(type)) if has_fast_host_call(type) else 0
+        return self._host_calls.get(type, 0)
 
     def _emit_fast(self, text_and_symbols: tuple[str, dict[str, object]]) -> int:
         """The address, or 0 if there is no room for more of them: the slow routines serve all signatures."""

@@ -532,11 +532,8 @@ raised:
     {HOST_COLD}
 """
 
-# Host functions of any signature: calls the object in HOST_DISPATCH of the host context with the address of the call buffer; it
-# leaves results there. Builtins enter with their own host context in r11 and the caller's context in r15.
-HOST_GENERIC: Final = """
-    mov r11, r15
-"""
+# Calls the object in HOST_DISPATCH of the host context in r11 with the address of the call buffer; it leaves results there.
+# Builtins enter with their own host context in r11 and the caller's context in r15.
 BUILTIN_GENERIC: Final = """
     {HOST_CALL}
     lea rdi, [rsp]
@@ -572,6 +569,15 @@ BUILTIN_GENERIC: Final = """
 raised:
     jmp {EXIT_RAISED}
     {HOST_COLD}
+"""
+
+# What the records of host functions lead to.
+HOST_GENERIC: Final = """
+    mov rax, [r15 + {HOST_FAST}]
+    mov r11, r15
+    test rax, rax
+    jz {BUILTIN}
+    jmp rax
 """
 
 # The builtin `interrupt`: a poll has seen the flag set. Also gives other Python threads their turn.

@@ -10,10 +10,12 @@ import sys
 import pytest
 
 from brolga.jit import builtins
-from brolga.jit.vmctx import CTX_BUILTINS, CTX_FIXED_SIZE
+from brolga.jit.vmctx import CTX_BUILTINS, FUNC_VMCTX
 from brolga.jit.wasm.types import F32, F64, I32, I64, IR_TYPE, FuncType
 from brolga.jit.x64.abi import ARG_GPRS, ARG_XMMS, ON_STACK, RESULT_GPRS, RESULT_XMMS, XMM0, assign
+from brolga.runtime.machine.host import CALLS_UNTIL_FAST
 from brolga.runtime.machine.host_code import has_fast_host_call
+from brolga.runtime.machine.layout import HOST_FAST
 
 from .world import World, bits_f32, bits_f64, call_import, function, i32_i32, nothing, u64
 
@@ -257,17 +259,16 @@ def test_fast_host_call_agrees_with_generic(platform: str, types: tuple[int, ...
         seen.append(args)
         return args[-1] if args else None
 
-    record = world.import_function(type, host).record
+    context = u64(world.import_function(type, host).record + FUNC_VMCTX).value
     assert has_fast_host_call(type) == (len(types) <= 32)
     for seed in range(4):
         values = random_values(types, random.Random(seed))
-        u64(world.vmctx + CTX_FIXED_SIZE).value = world.machine.host_code(type)
+        u64(context + HOST_FAST).value = world.machine.host_code(type, make=True)
         fast = world.call(0, type, *values)
-        u64(world.vmctx + CTX_FIXED_SIZE).value = world.machine.generic_host_code
+        u64(context + HOST_FAST).value = 0
         generic = world.call(0, type, *values)
         assert fast == generic
         assert repr(seen[-2]) == repr(seen[-1])
-    assert u64(record).value == world.machine.host_code(type)
 
 
 @pytest.mark.parametrize("result", [-1, 0, 1, 2**31, 2**32 - 1, -(2**31), True])
@@ -303,3 +304,15 @@ def test_host_calls_leak_no_references(platform: str) -> None:
     current.clear()
     assert sys.getrefcount(last) == 2
     assert [sys.getrefcount(result) for result in results] == counts
+
+
+def test_host_function_becomes_fast(platform: str) -> None:
+    world = World([function(0, CALL_HOST_AND_KEEP)], platform)
+    host = world.import_function(i32_i32, lambda x: x * 2)
+    context = u64(host.record + FUNC_VMCTX).value
+    for i in range(CALLS_UNTIL_FAST + 2):
+        assert world.call(0, i32_i32, i) == [2 * i + 36]
+    assert u64(context + HOST_FAST).value == world.machine.host_code(i32_i32) != 0
+    later = world.import_function(i32_i32, lambda x: x * 3)
+    assert u64(u64(later.record + FUNC_VMCTX).value + HOST_FAST).value == world.machine.host_code(i32_i32)
+    assert world.call(0, i32_i32, 1) == [3 + 36]

@@ -68,7 +68,7 @@ def test_values_pass(platform: str, types: tuple[int, ...]) -> None:
     for offset in range(16):
         values = values_for(types, offset)
         wanted = repr(expected(type, values))  # tells -0.0 from 0.0
-        assert repr(func(store, *values)) == wanted
+        assert repr(func(store, *values)) == wanted  # slow for a few calls, then fast
         assert repr(entry_module.slow_call(func, store, *values)) == wanted
         assert repr(func(Other(store), *values)) == wanted
 
@@ -86,7 +86,8 @@ def test_fast_path_is_taken(monkeypatch: pytest.MonkeyPatch, platform: str) -> N
     store = Store()
     world = World([function(0, shuffle_code(type))], platform)
     func = entry(world, 0, type, store)
-    assert func(store, 1, 2, 3.0, 4.0) == [4.0, 3.0, 2, 1]
+    for _ in range(entry_module.CALLS_UNTIL_FAST):
+        assert func(store, 1, 2, 3.0, 4.0) == [4.0, 3.0, 2, 1]
     monkeypatch.setattr(world.machine, "call_raw", None)
     assert func(store, -1, -2, 0.5, 4.5) == [4.5, 0.5, -2, -1]
     with pytest.raises(TypeError):
@@ -109,6 +110,7 @@ def test_other_kinds_of_ints(value: object, result: int) -> None:
 def test_bad_i32_is_refused(platform: str, value: object) -> None:
     store = Store()
     world = World([function(0, "lea eax, [rdi + 1]\n ret")], platform)
+    world.machine.entry_code(i32_i32, make=True)
     func = entry(world, 0, i32_i32, store)
     with pytest.raises((TypeError, OverflowError)):
         func(store, value)
@@ -137,6 +139,10 @@ def test_wrong_arguments_are_refused(platform: str, args: tuple[object, ...]) ->
     store = Store()
     world = World([function(0, "lea eax, [rdi + 1]\n ret")], platform)
     func = entry(world, 0, i32_i32, store)
+    world.machine.entry_code(i32_i32, make=True)
+    for tried in (func, entry(world, 0, i32_i32, store)):
+        with pytest.raises(TypeError):
+            tried(*(store if arg == "store" else arg for arg in args))
     with pytest.raises(TypeError):
         func(*(store if arg == "store" else arg for arg in args))
     with pytest.raises(TypeError):
@@ -162,7 +168,8 @@ def test_all_ways_of_calling() -> None:
     sub = Sub()
     sub.bind(world.machine, world.record(0, i32_i32), i32_i32, store, world)
     for f in (func, sub):
-        assert f(store, 1) == 2
+        for _ in range(entry_module.CALLS_UNTIL_FAST + 1):
+            assert f(store, 1) == 2
         assert f(*[store, 1]) == 2
         assert f.__call__(store, 1) == 2
         assert list(map(f, itertools.repeat(store), [1, 2])) == [2, 3]
@@ -178,11 +185,12 @@ def test_traps_and_exceptions(platform: str) -> None:
         raise KeyError("host")
 
     world.import_function(nothing, host)
-    for _ in range(3):
+    traps, raises = entry(world, 0, nothing, store), entry(world, 1, nothing, store)
+    for _ in range(2 * entry_module.CALLS_UNTIL_FAST):
         with pytest.raises(WasmTrap):
-            entry(world, 0, nothing, store)(store)
+            traps(store)
         with pytest.raises(KeyError):
-            entry(world, 1, nothing, store)(store)
+            raises(store)
 
 
 def test_references_go_through_converters(monkeypatch: pytest.MonkeyPatch) -> None:
