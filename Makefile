@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Workers of the test run; each core one.
 JOBS ?= auto
 
-.PHONY: help demo test lint bench fuzz clean
+.PHONY: help demo test lint bench fuzz install editable clean
 
 help:
 	@echo "make demo    programs in WebAssembly run as machine code; a picture in demo-output/"
@@ -13,6 +13,8 @@ help:
 	@echo "make lint    ruff, mypy --strict and the layering test"
 	@echo "make bench   run time and compile cost, compared with wasmtime and native code"
 	@echo "make fuzz    the fuzzers with larger counts"
+	@echo "make install     put the compiler, itself compiled by mypyc, into .venv; all of the above then run on that"
+	@echo "make editable    back to the sources"
 
 .venv/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -47,6 +49,17 @@ fuzz: .venv/dev
 	$(BIN)/python tests/fuzz/differential.py --count 2000
 	$(BIN)/python tests/fuzz/operators.py
 	$(BIN)/python tests/fuzz/mutation.py --count 20000
+
+# From a source distribution, so that no .so file appears among the sources.
+install: .venv/dev
+	rm -rf dist
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m build
+	$(BIN)/pip install --quiet --force-reinstall --no-deps dist/*.whl
+	$(BIN)/brolga --version
+
+editable: .venv/dev
+	$(BIN)/pip install --quiet --force-reinstall --no-deps --editable .
+	$(BIN)/brolga --version
 
 clean:
 	rm -rf .venv demo-output build dist .mypy_cache .pytest_cache .ruff_cache
