@@ -14,6 +14,7 @@ from brolga.ir.opcodes import (
     BAND,
     CTX_LOAD,
     FCC_EQ,
+    FCC_GE,
     FCC_GT,
     FCC_LE,
     FCC_LT,
@@ -64,6 +65,10 @@ _TEST_IMM: Final[list[int]] = [-1, m.TEST32_I, m.TEST64_I]
 _UCOMIS: Final[list[int]] = [-1, -1, -1, m.UCOMISS, m.UCOMISD]
 _CMPS: Final[list[int]] = [-1, -1, -1, m.CMPSS, m.CMPSD]
 _VCMPS: Final[list[int]] = [-1, -1, -1, m.VCMPSS, m.VCMPSD]
+
+# Of cmps, by FCC_*. Without AVX, gt and ge exchange their operands.
+_SSE_PREDICATE: Final[list[int]] = [0, 4, 1, 1, 2, 2]
+_AVX_PREDICATE: Final[list[int]] = [0, 4, 1, 0x1E, 2, 0x1D]
 
 
 # Conditions -----------------------------------------------------------------------------------------------------------
@@ -273,11 +278,12 @@ def _float_equality(lo: Lowering, inst: Inst, result: int, equal: bool) -> None:
 
 
 def lower_select(lo: Lowering, inst: Inst) -> None:
-    """cmov, for floats a jump over a move; minss and maxss where the condition compares the same operands."""
+    """cmov; for floats minss or maxss where the condition compares the same operands, a mask where it compares floats of the same
+    type, else a jump over a move."""
     c, x, y = inst.args
     type = inst.type
     if IS_FLOAT[type]:
-        if _lower_min_max(lo, inst, c, x, y):
+        if _lower_min_max(lo, inst, c, x, y) or _lower_mask(lo, inst, c, x, y):
             return
         if_true, if_false = lo.use(x), lo.use(y)
         cc = condition(lo, c)
@@ -326,6 +332,28 @@ def lower_trap_if(lo: Lowering, inst: Inst) -> None:
 
 def lower_trap(lo: Lowering, inst: Inst) -> None:
     lo.emit_trap(m.TRAP, [], 0, inst.imm)
+
+
+def _lower_mask(lo: Lowering, inst: Inst, c: int, x: int, y: int) -> bool:
+    """mask & x | ~mask & y: no branch that could be mispredicted."""
+    value, invert, single = _see_through(lo, c)
+    compare = lo.defs[value]
+    if compare.op != FCMP or compare.aux != inst.type:
+        return False
+    if invert:
+        x, y = y, x
+    a, b = compare.args
+    cc = compare.imm
+    predicate = (_AVX_PREDICATE if lo.avx else _SSE_PREDICATE)[cc]
+    if not lo.avx and (cc == FCC_GT or cc == FCC_GE):
+        a, b = b, a
+    mask, if_true, if_false = lo.xmm(), lo.xmm(), lo.xmm()
+    x_vreg, y_vreg = lo.use(x), lo.use(y)
+    emit_with_float(lo, (_VCMPS if lo.avx else _CMPS)[inst.type], [mask, lo.use(a)], b, single, predicate)
+    lo.emit(m.VANDPS if lo.avx else m.ANDPS, [if_true, mask, x_vreg])
+    lo.emit(m.VANDNPS if lo.avx else m.ANDNPS, [if_false, mask, y_vreg])
+    lo.emit(m.VORPS if lo.avx else m.ORPS, [inst.result, if_true, if_false])
+    return True
 
 
 # Branches -------------------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def emit_with_float(lo: Lowering, op: int, operands: list[int], value: int, fold
         emit_with_load(lo, op, operands, value, imm)
         return
     inst = lo.defs[value]
-    if inst.op == FCONST and inst.imm != 0 and lo.hoist_to == NO_BLOCK:
+    if inst.op == FCONST and inst.imm != 0 and (lo.hoist_to == NO_BLOCK or lo.many_floats):
         lo.emit_mem(op, operands, lo.pool_float(inst.type, inst.imm), imm)
         return
     operands.append(lo.use(value))

@@ -93,6 +93,7 @@ ORDER: Final[list[int]] = [_order_of(flags) for flags in FLAGS]
 _SUNK: Final = -1  # in `load_order`: folded into its user
 
 _BOUND_DEPTH: Final = 3
+_HOISTED_FLOATS: Final = 8
 
 
 def signed32(bits: int) -> int:
@@ -118,6 +119,7 @@ class Lowering:
     loc         offset of the wasm operator that is lowered
     hoist_to    the block at whose end constants had better be made, or NO_BLOCK: here
     flags_for   the value whose definition, right before the branch that tests it, has to set the flags for that
+    many_floats there are more float constants than registers for them in a loop: better read from memory where that is possible
     hoisted     by block: the instructions that make constants at its end
     """
 
@@ -127,6 +129,7 @@ class Lowering:
         "vcode",
         "code",
         "flags_for",
+        "many_floats",
         "order",
         "defs",
         "uses",
@@ -181,6 +184,7 @@ class Lowering:
         self.write_order = 0
         self.trap_order = 0
         self.flags_for = -1
+        self.many_floats = False
         self.out: list[MachInst] = []
         self.loc = -1
         self.block = 0
@@ -199,6 +203,7 @@ class Lowering:
         blocks = self.function.blocks
         ends = self._end_orders
         writes = traps = 0
+        float_constants = 0
         for number in self.order.ir_block:
             if number == NO_BLOCK:
                 ends.append(0)
@@ -213,24 +218,27 @@ class Lowering:
                 result = inst.result
                 if result >= 0:
                     defs[result] = inst
-                if order != ORDER_PURE:
-                    if order == ORDER_READ:
-                        load_order[result] = writes
-                    elif order == ORDER_SANDBOXED_READ:
-                        load_order[result] = traps
-                    elif order == ORDER_TRAP:
-                        traps += 1
-                    elif order == ORDER_WRITE:
-                        writes += 1
-                        traps += 1
-                        for extra in range(1, self.function.result_count(inst)):
-                            defs[result + extra] = inst
-                    else:
-                        for target in inst.targets:
-                            for arg in target.args:
-                                uses[arg] += 1
+                if order == ORDER_PURE:
+                    if inst.op == FCONST:
+                        float_constants += 1
+                elif order == ORDER_READ:
+                    load_order[result] = writes
+                elif order == ORDER_SANDBOXED_READ:
+                    load_order[result] = traps
+                elif order == ORDER_TRAP:
+                    traps += 1
+                elif order == ORDER_WRITE:
+                    writes += 1
+                    traps += 1
+                    for extra in range(1, self.function.result_count(inst)):
+                        defs[result + extra] = inst
+                else:
+                    for target in inst.targets:
+                        for arg in target.args:
+                            uses[arg] += 1
             ends.append(writes)
             ends.append(traps)
+        self.many_floats = float_constants > _HOISTED_FLOATS
 
     def start_block(self, number: int) -> None:
         """Go to the end of machine block `number`."""
