@@ -10,6 +10,7 @@
     │   ├── CompileError       a bug of the compiler, with the function's name and the pass
     │   ├── VerifierError      the IR breaks an invariant (a list of findings)
     │   ├── RegAllocError      the allocator failed, or the checker refuted its result
+    │   ├── CodeFormatError    serialised code cannot be used: damaged, or of another version, CPU or configuration
     │   ├── LinkError          imports do not match (spec word: unlinkable)
     │   └── ExitTrap           raised by runtime, defined there
     ├── InterpreterTrap        raised by the IR interpreter and by integer and float arithmetic that traps
@@ -82,6 +83,10 @@ class VerifierError(WasmtimeError):
 
 class RegAllocError(WasmtimeError):
     """Register allocation failed or its result was refuted: a bug."""
+
+
+class CodeFormatError(WasmtimeError):
+    """Serialised code that cannot be used; the message names the reason."""
 
 
 class LinkError(WasmtimeError):

@@ -46,3 +46,14 @@ class Settings:
         self.poll = poll
         self.opt_level = opt_level
         self.features = features
+
+    def describe(self) -> str:
+        """All but the CPU features, as text: code compiled with settings that read alike fits in the same places."""
+        return (
+            f"memory_base={self.memory_base} bounds={self.bounds} signals={int(self.signals)} "
+            f"stack_guard={int(self.stack_guard)} poll={int(self.poll)} opt_level={self.opt_level}"
+        )
+
+    def describe_features(self) -> str:
+        """The CPU features, as text."""
+        return ",".join(sorted(self.features))
