@@ -15,6 +15,7 @@ AMODE_CONSTANT: Final = 4  # [rip + ...]: entry number `displacement` of the fun
 AMODE_SLOT: Final = 5  # [rsp + ...]: entry `displacement` of the fixed frame slots (8 bytes each) that selection reserves
 
 NO_OPERAND: Final = -1
+NO_LOCATIONS: Final[list[int]] = []  # shared by all instructions before allocation, which replaces it
 
 
 @final
@@ -73,7 +74,10 @@ class Inst(MachineInst):
         trap: int = -1,
         loc: int = -1,
     ) -> None:
-        super().__init__(operands, shape)
+        # The base class's fields are set here, since its constructor would be a second call for each instruction.
+        self.operands = operands
+        self.shape = shape
+        self.locations = NO_LOCATIONS
         self.op = op
         self.imm = imm
         self.amode = amode

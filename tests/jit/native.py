@@ -167,7 +167,7 @@ class Native:
         self.other_memory = (ctypes.c_char * PAGE).from_address(other)
         self.context = ctypes.create_string_buffer(CONTEXT_SIZE)
         self.other_context = ctypes.create_string_buffer(CONTEXT_SIZE)
-        self.activation = ctypes.create_string_buffer(64)
+        self.activation = ctypes.create_string_buffer(64)  # no stack limit, no interrupt
         self.builtins = (ctypes.c_uint64 * 64)()
         self.record = (ctypes.c_uint64 * 2)(base, PAGE)
         self.other_record = (ctypes.c_uint64 * 2)(other, PAGE)
@@ -211,6 +211,16 @@ class Native:
             struct.pack_into("<Q", ctx, CTX_MEMORY0_RECORD, ctypes.addressof(record))
             struct.pack_into("<Q", ctx, CTX_MEMORY0_BASE, record[0])
             struct.pack_into("<Q", ctx, CTX_BUILTINS, ctypes.addressof(self.builtins))
+
+    def polls(self) -> int:
+        """How often the builtin `interrupt` was called in the last run."""
+        count: int = struct.unpack_from("<Q", self.context, CONTEXT_SIZE - 8)[0]
+        return count
+
+    def stack_pointer(self) -> int:
+        """Where the last run began."""
+        pointer: int = struct.unpack_from("<Q", self.context, SAVED_RSP)[0]
+        return pointer
 
 
 COMPLEMENT: Final = bytes(byte ^ 0xFF for byte in range(256))
@@ -263,6 +273,7 @@ class Program:
 
     def context_image(self, native: Native) -> bytes:
         image = bytearray(CONTEXT_IMAGE)
+        image[-8:] = bytes(8)
         for offset, value in self.fields.items():
             if isinstance(value, tuple):
                 what, index = value
