@@ -23,7 +23,7 @@ from .constrained import allocate_constrained
 from .edges import Edges
 from .liveness import NEVER, Liveness
 from .loops import NO_LOOP, Flow
-from .operand import FIRST_SPILL_SLOT, Allocation, Code, MachineBlock, MachineEnv, Move
+from .operand import Allocation, Code, MachineBlock, MachineEnv, Move
 from .slots import finish_moves
 from .spill import Spills
 
@@ -40,6 +40,7 @@ def allocate(code: Code, env: MachineEnv) -> Allocation:
     for b in flow.order:
         block = code.blocks[b]
         registers.cursor = bisect_right(live.special_positions, live.base[b])
+        registers.loop = flow.loop_of[b]
         spills.block = b
         spills.loop = flow.loop_of[b]
         spills.frequency = block.frequency
@@ -50,24 +51,19 @@ def allocate(code: Code, env: MachineEnv) -> Allocation:
                 _continue_from(block.preds[0], before, b, live, registers, edges)
             else:
                 edges.enter(b)
-        _set_unwanted(spills.loop, live, registers, edges)
+        registers.unwanted = edges.unwanted[spills.loop] if spills.loop != NO_LOOP else 0
         _walk(block, live, registers, spills, env.scratch_vector)
         edges.leave(b)
         before = b
     slots = finish_moves(live, spills, edges, moves, env.scratch_vector)
-    used = registers.used
-    for parallel in edges.moves.values():
-        for destination in parallel.destinations:
-            if destination < 32:
-                used |= BITS[destination]
-    return Allocation(moves, slots, used)
+    return Allocation(moves, slots, registers.used)
 
 
 def _set_last_uses(live: Liveness, b: int) -> None:
     """Make `live.last` true for block b."""
     exposed = live.exposed[b]
     if exposed:
-        live_out = live.live_out(b)
+        live_out = live.live_out[b]
         last = live.last
         number = live.number
         for v, position in exposed.items():
@@ -78,20 +74,12 @@ def _continue_from(pred: int, before: int, b: int, live: Liveness, registers: Re
     """Take over the registers from the end of `pred`, without what is dead."""
     if pred != before:
         registers.restore(edges.exit_vregs[pred], edges.exit_free[pred])
-    live_in = live.live_in[b]
-    number = live.number
-    for v in registers.residents():
-        if number[v] < 0 or not live_in >> number[v] & 1:
-            registers.release(v)
-
-
-def _set_unwanted(loop: int, live: Liveness, registers: Registers, edges: Edges) -> None:
-    registers.unwanted = 0
-    if loop != NO_LOOP:
-        for v in live.code.blocks[live.flow.headers[loop]].params:
-            location = edges.param_location.get(v, ALL)
-            if location < 32:
-                registers.unwanted |= BITS[location]
+    gone = live.live_out[pred] & ~live.live_in[b]
+    if gone:
+        number = live.number
+        for v in registers.residents():
+            if gone >> number[v] & 1:
+                registers.release(v)
 
 
 def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spills, scratch_vector: int) -> None:
@@ -136,13 +124,13 @@ def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spi
             inst.locations = locations
             continue
         locations[definition] = ALL
+        if shape.commutes and last[operands[2]] == pos and locations[2] >= 0:
+            _order_commuting(operands, locations, last[operands[1]] == pos, registers)
         if -1 in locations:
             locations = spills.fill(inst, index, pos)
         target = operands[definition]
         register = -1
         if shape.tied >= 0:
-            if shape.commutes:
-                _order_commuting(operands, locations, last, pos, registers)
             if last[operands[shape.tied]] == pos:
                 register = locations[shape.tied]
             else:
@@ -189,13 +177,11 @@ def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spi
             register_of[target] = register
 
 
-def _order_commuting(operands: list[int], locations: list[int], last: list[int], pos: int, registers: Registers) -> None:
-    """Exchange the two inputs of a commuting instruction if the second is the better one to be overwritten."""
-    other = operands[2]
-    if last[other] != pos or locations[2] >= FIRST_SPILL_SLOT:
+def _order_commuting(operands: list[int], locations: list[int], first_dies: bool, registers: Registers) -> None:
+    """Exchange the inputs of a commuting instruction, the second of which is in a register and dies, unless the first is at least
+    as good to be overwritten.
+    """
+    if first_dies and locations[1] >= 0 and registers.wish(operands[0]) != locations[2]:
         return
-    if last[operands[1]] == pos and registers.wish(operands[0]) != locations[2]:
-        return
-    operands[2] = operands[1]
-    operands[1] = other
+    operands[1], operands[2] = operands[2], operands[1]
     locations[1], locations[2] = locations[2], locations[1]

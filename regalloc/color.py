@@ -20,6 +20,7 @@ from typing import Final, final
 
 from .errors import RegAllocError
 from .liveness import NEVER, Liveness
+from .loops import NO_LOOP
 from .operand import FIRST_VECTOR_REGISTER, GPR, XMM, MachineEnv
 
 BITS: Final[list[int]] = [1 << r for r in range(32)]
@@ -49,18 +50,34 @@ def first_choice_table(preferred: list[int]) -> bytes:
     return table
 
 
+_registers_in: Final[dict[int, tuple[int, ...]]] = {}
+MAX_MASKS: Final = 1 << 16
+
+
+def registers_in(mask: int) -> tuple[int, ...]:
+    """The registers of a mask, in their order; remembered, as the same masks come again and again."""
+    found = _registers_in.get(mask)
+    if found is None:
+        found = tuple([r for r in range(32) if mask >> r & 1])
+        if len(_registers_in) >= MAX_MASKS:
+            _registers_in.clear()
+        _registers_in[mask] = found
+    return found
+
+
 @final
 class Registers:
     """`free` is a mask; `vreg_in[r]` holds for registers that are not free; `register_of[v]` is -1 if v is in none.
 
     `home[v]`: the register that v was defined in; for a parameter before its definition, that of something which is passed to it;
-    or -1. `unwanted`: registers which the innermost loop's parameters want back. `cursor`: index of the next special instruction.
+    or -1. `fewest`: how many registers the smaller class has. `loop`: the innermost loop around the walk. `unwanted`: registers which the innermost loop's parameters want back. `cursor`: index of the next special instruction.
     """
 
     __slots__ = (
         "live",
         "vreg_class",
         "class_masks",
+        "fewest",
         "callee_saved",
         "first_gpr",
         "first_xmm",
@@ -69,6 +86,7 @@ class Registers:
         "free",
         "home",
         "used",
+        "loop",
         "unwanted",
         "cursor",
     )
@@ -81,6 +99,7 @@ class Registers:
         for c in (GPR, XMM):
             for register in env.preferred[c]:
                 self.class_masks[c] |= BITS[register]
+        self.fewest = min(self.class_masks[GPR].bit_count(), self.class_masks[XMM].bit_count())
         if self.class_masks[XMM] & BITS[env.scratch_vector]:
             raise RegAllocError("the scratch vector register is allocatable")
         self.callee_saved = env.callee_saved
@@ -91,35 +110,30 @@ class Registers:
         self.free = ALL
         self.home = [-1] * vregs
         self.used = 0
+        self.loop = NO_LOOP
         self.unwanted = 0
         self.cursor = 0
 
     def residents(self) -> list[int]:
         """The vregs in registers, in order of the registers."""
-        result: list[int] = []
-        occupied = ALL & ~self.free
-        while occupied:
-            lowest = occupied & -occupied
-            occupied ^= lowest
-            result.append(self.vreg_in[lowest.bit_length() - 1])
-        return result
+        vreg_in = self.vreg_in
+        return [vreg_in[register] for register in registers_in(ALL & ~self.free)]
 
     def clear(self) -> None:
-        for v in self.residents():
-            self.register_of[v] = -1
+        register_of = self.register_of
+        vreg_in = self.vreg_in
+        for register in registers_in(ALL & ~self.free):
+            register_of[vreg_in[register]] = -1
         self.free = ALL
 
     def restore(self, vreg_in: list[int], free: int) -> None:
         """Set the state that `vreg_in` (copied) and `free` describe."""
         self.clear()
-        self.vreg_in = vreg_in[:]
+        register_of = self.register_of
+        self.vreg_in[:] = vreg_in
         self.free = free
-        occupied = ALL & ~free
-        while occupied:
-            lowest = occupied & -occupied
-            occupied ^= lowest
-            register = lowest.bit_length() - 1
-            self.register_of[vreg_in[register]] = register
+        for register in registers_in(ALL & ~free):
+            register_of[vreg_in[register]] = register
 
     def take(self, v: int, register: int) -> None:
         """Put v, which is in no register, into a free one."""
@@ -158,6 +172,10 @@ class Registers:
         end = live.last[v]
         if end == NEVER:
             end = live.uses[v][-1]
+            loop = self.loop
+            while loop != NO_LOOP and live.uses[v][0] < live.loop_start[loop]:  # it lives around the loop
+                end = max(end, live.loop_end[loop])
+                loop = live.flow.parents[loop]
         tied = live.tied_to[v]
         steps = 0
         while tied >= 0 and live.uses[tied][0] == end and steps < MAX_FOLLOWED:

@@ -16,22 +16,13 @@ At EARLY an instruction reads its uses; at LATE it writes its definitions, and c
 
 from __future__ import annotations
 
-from .color import BITS, Registers
+from typing import final
+
+from .color import ALL, BITS, Registers, registers_in
 from .errors import RegAllocError
 from .liveness import Liveness
 from .moves import ParallelMoves, resolve
-from .operand import (
-    ANY_LOCATION,
-    ANY_REGISTER,
-    DEF,
-    EARLY,
-    FIRST_SPILL_SLOT,
-    GPR,
-    LATE,
-    SAME_AS,
-    XMM,
-    MachineInst,
-)
+from .operand import ANY_LOCATION, ANY_REGISTER, FIRST_SPILL_SLOT, GPR, SAME_AS, XMM, MachineInst
 from .spill import NEAR, Spills
 
 
@@ -40,270 +31,386 @@ def allocate_constrained(
 ) -> None:
     """Give `inst`, instruction `index` of the block, its locations; leave in `registers` the state behind it."""
     shape = inst.shape
-    operands = inst.operands
-    kinds = shape.kinds
-    constraints = shape.constraints
-    positions = shape.positions
-    listed = len(kinds)
-    clobbers = shape.clobbers
-    fixed_early = shape.fixed_early
-    fixed_late = shape.fixed_late
-    destroyed = clobbers | fixed_late
-    reserved = destroyed | fixed_early
-    last = live.last
-    remat = live.code.remat
-    register_of = registers.register_of
-    vreg_class = registers.vreg_class
-    class_masks = registers.class_masks
-    locations = [-1] * len(operands)
+    plan = _Plan(inst, index, pos, live, registers, spills)
+    plan.find_uses()
+    plan.find_survivors()
+    plan.evict()
+    plan.place_survivors()
+    if shape.tied_definitions:
+        plan.place_ties_in_place()
+    if plan.movers:
+        plan.place_movers()
+    if shape.tied_definitions or shape.early_definitions:
+        plan.place_early_definitions()
+    if plan.reads:
+        plan.place_reads()
+    if shape.late_definitions:
+        plan.place_late_definitions()
+    plan.copy(scratch_vector)
+    plan.finish()
 
-    # What is wanted. A vreg with a register at EARLY is in `early`; `late` are those who need it at LATE too.
-    early: list[int] = []
-    late: set[int] = set()
-    in_slot: list[int] = []  # operands that may be read from memory, if in no register otherwise
-    fixed_uses: list[int] = []
-    ties: list[int] = []  # definitions tied to uses in any register
-    tied_inputs: set[int] = set()
-    early_defs: list[int] = []
-    late_defs: list[int] = []
-    kept_fixed: dict[int, int] = {}  # vreg -> its register, that it may stay in though it is fixed: for itself
-    for i, v in enumerate(operands):
-        constraint = constraints[i] if i < listed else ANY_REGISTER
-        if i < listed and kinds[i] == DEF:
-            if constraint <= SAME_AS:
-                if constraints[SAME_AS - constraint] < 0:
-                    ties.append(i)
-                    tied_inputs.add(operands[SAME_AS - constraint])
-            elif constraint < 0:
-                if positions[i] == EARLY:
-                    early_defs.append(i)
-                else:
-                    late_defs.append(i)
-        elif constraint >= 0:
-            fixed_uses.append(i)
-            if register_of[v] == constraint and not destroyed >> constraint & 1:
-                kept_fixed[v] = constraint
-        else:
-            if constraint == ANY_LOCATION:
-                in_slot.append(i)
-                if register_of[v] < 0 and remat[v] is None:
+
+@final
+class _Plan:
+    """`reads`: vregs that the instruction reads from a register at EARLY, apart from fixed uses; `late`: those of them that it reads
+    at LATE. `memory_uses`: operands that may be read from memory.
+    `sources`: where values are before the instruction: their registers before any eviction. `own_fixed`: vreg -> its register, in
+    which it may stay though it is fixed, since it is fixed for itself.
+    `survivors`: vregs in registers behind the instruction; `movers`: those, and late uses, that need another place.
+    `place`: vreg -> its register at EARLY; survivors and late uses have it at LATE too.
+    `taken_early`, `taken_late`: registers given away at each position; `reserved`: not for what lives through.
+    """
+
+    __slots__ = (
+        "inst",
+        "index",
+        "pos",
+        "live",
+        "registers",
+        "spills",
+        "reserved",
+        "reads",
+        "late",
+        "memory_uses",
+        "sources",
+        "own_fixed",
+        "survivors",
+        "movers",
+        "place",
+        "taken_early",
+        "taken_late",
+        "occupied",
+        "tie_copies",
+        "locations",
+    )
+
+    def __init__(
+        self, inst: MachineInst, index: int, pos: int, live: Liveness, registers: Registers, spills: Spills
+    ) -> None:
+        shape = inst.shape
+        self.inst = inst
+        self.index = index
+        self.pos = pos
+        self.live = live
+        self.registers = registers
+        self.spills = spills
+        self.taken_early = shape.fixed_early
+        self.taken_late = shape.clobbers | shape.fixed_late
+        self.reserved = self.taken_early | self.taken_late
+        self.reads: list[int] = []
+        self.late: list[int] = []
+        self.memory_uses: list[int] = []
+        self.sources: dict[int, int] = {}
+        self.own_fixed: dict[int, int] = {}
+        self.survivors: list[int] = []
+        self.movers: list[int] = []
+        self.place: dict[int, int] = {}
+        self.occupied = 0  # registers of reads that are not placed yet
+        self.tie_copies: list[int] = []  # tied definitions whose input is copied
+        self.locations = [-1] * len(inst.operands)
+
+    def find_uses(self) -> None:
+        inst = self.inst
+        shape = inst.shape
+        operands = inst.operands
+        register_of = self.registers.register_of
+        reads = self.reads
+        for i in shape.fixed_uses:
+            v = operands[i]
+            register = shape.constraints[i]
+            if register_of[v] == register and not self.taken_late >> register & 1:
+                self.own_fixed[v] = register
+        for i in shape.free_uses:
+            v = operands[i]
+            if shape.constraints[i] == ANY_LOCATION:
+                self.memory_uses.append(i)
+                if register_of[v] < 0 and self.live.code.remat[v] is None and not self._should_load(v):
                     continue
-            if v not in early:
-                early.append(v)
-            if i < listed and positions[i] == LATE:
-                late.add(v)
+            if v not in reads:
+                reads.append(v)
+        for i in range(len(shape.kinds), len(operands)):
+            if operands[i] not in reads:
+                reads.append(operands[i])
+        for i in shape.late_uses:
+            if operands[i] in reads and operands[i] not in self.late:
+                self.late.append(operands[i])
 
-    # A use from memory is brought into a register only if it is used again soon and there is one.
-    for i in in_slot:
-        v = operands[i]
-        if register_of[v] < 0 and v not in early:
-            spare = registers.free & class_masks[vreg_class[v]] & ~reserved
-            if spare & (spare - 1) and last[v] != pos and spills.next_use(v, pos) < pos + NEAR:
-                early.append(v)
+    def _should_load(self, v: int) -> bool:
+        """Whether v, which can be read from its slot, is used soon again, and there are registers to spare."""
+        registers = self.registers
+        spare = registers.free & registers.class_masks[registers.vreg_class[v]] & ~self.reserved
+        if not spare & (spare - 1) or self.live.last[v] == self.pos:
+            return False
+        return self.spills.next_use(v, self.pos) < self.pos + NEAR
 
-    sources: dict[int, int] = {}  # where values come from: their registers before any eviction
-    survivors: list[int] = []
-    for v in registers.residents():
-        register = register_of[v]
-        sources[v] = register
-        if last[v] != pos:
-            if remat[v] is not None and reserved >> register & 1 and v not in kept_fixed and v not in late:
-                spills.evict(v, index)  # making it again costs no more than moving it
-            else:
+    def find_survivors(self) -> None:
+        registers = self.registers
+        last = self.live.last
+        pos = self.pos
+        reserved = self.reserved
+        sources = self.sources
+        survivors = self.survivors
+        remat = self.live.code.remat
+        vreg_in = registers.vreg_in
+        for register in registers_in(ALL & ~registers.free):
+            v = vreg_in[register]
+            sources[v] = register
+            if last[v] != pos:
+                if reserved >> register & 1 and remat[v] is not None and v not in self.own_fixed and v not in self.late:
+                    self.spills.evict(v, self.index)  # making it again costs no more than moving it
+                else:
+                    survivors.append(v)
+        for v in self.reads:
+            if v not in sources and last[v] != pos:
                 survivors.append(v)
-    for v in early:
-        if v not in sources and last[v] != pos:
-            survivors.append(v)
 
-    for c in (GPR, XMM):
-        class_mask = class_masks[c]
-        fixed_kept = 0
-        for v, register in kept_fixed.items():
-            if vreg_class[v] == c and v in survivors:
-                fixed_kept |= BITS[register] & class_mask
-        room = ((class_mask & ~reserved) | fixed_kept).bit_count()
-        room_late = (class_mask & ~destroyed).bit_count()
-        room_early = (class_mask & ~fixed_early | fixed_kept).bit_count()
-        staying = [v for v in survivors if vreg_class[v] == c]
-        dying_late = sum([1 for v in late if vreg_class[v] == c and last[v] == pos])
-        tied = sum([1 for i in ties if vreg_class[operands[i]] == c])
-        own = sum([1 for i in early_defs if vreg_class[operands[i]] == c])
-        written = sum([1 for i in late_defs if vreg_class[operands[i]] == c])
-        reading = sum(
-            [1 for v in early if vreg_class[v] == c and v not in staying and v not in late and v not in tied_inputs]
-        )
-        over_late = len(staying) + dying_late + tied + own - min(room, room_late - written)
-        over_early = len(staying) + dying_late + tied + own + reading - room_early
-        if over_late <= 0 and over_early <= 0:
-            continue
-        candidates = [(spills.next_use(v, pos), v) for v in staying if v not in late]
+    def evict(self) -> None:
+        """Evict survivors until all that is needed at once finds a register."""
+        vreg_class = self.registers.vreg_class
+        operands = self.inst.operands
+        shape = self.inst.shape
+        last = self.live.last
+        tied_inputs = [operands[SAME_AS - shape.constraints[i]] for i in shape.tied_definitions]
+        through = [0, 0]  # by class: how many are needed at EARLY and LATE, at EARLY only, at LATE only
+        reading = [0, 0]
+        writing = [0, 0]
+        for v in self.survivors:
+            through[vreg_class[v]] += 1
+        for v in self.late:
+            if last[v] == self.pos:
+                through[vreg_class[v]] += 1
+        for i in shape.tied_definitions:
+            through[vreg_class[operands[i]]] += 1
+        for i in shape.early_definitions:
+            through[vreg_class[operands[i]]] += 1
+        for i in shape.late_definitions:
+            writing[vreg_class[operands[i]]] += 1
+        for v in self.reads:
+            if v not in self.survivors and v not in self.late and v not in tied_inputs:
+                reading[vreg_class[v]] += 1
+        for c in (GPR, XMM):
+            if not through[c] and not reading[c] and not writing[c]:
+                continue
+            mask = self.registers.class_masks[c]
+            own = 0
+            for v, register in self.own_fixed.items():
+                if vreg_class[v] == c and v in self.survivors:
+                    own |= BITS[register] & mask
+            over_late = through[c] - min(
+                ((mask & ~self.reserved) | own).bit_count(), (mask & ~self.taken_late).bit_count() - writing[c]
+            )
+            over_early = through[c] + reading[c] - ((mask & ~self.taken_early) | own).bit_count()
+            if over_late > 0 or over_early > 0:
+                self._evict_class(c, over_late, over_early, tied_inputs)
+
+    def _evict_class(self, c: int, over_late: int, over_early: int, tied_inputs: list[int]) -> None:
+        registers = self.registers
+        spills = self.spills
+        reads = self.reads
+        candidates = [
+            (spills.next_use(v, self.pos), v)
+            for v in self.survivors
+            if registers.vreg_class[v] == c and v not in self.late
+        ]
         candidates.sort()
         while (over_late > 0 or over_early > 0) and candidates:
             _, v = candidates.pop()
-            survivors.remove(v)
-            over_late -= 1
-            if v not in early or v in tied_inputs:
-                over_early -= 1
-            if register_of[v] >= 0:
-                spills.evict(v, index)
-            if v in kept_fixed:
-                over_late += 1
+            self.survivors.remove(v)
+            if v not in self.own_fixed:  # else its register goes with it
+                over_late -= 1
+                if v not in reads or v in tied_inputs:
+                    over_early -= 1
+            elif v in reads and v not in tied_inputs:
                 over_early += 1
-        for i in reversed(in_slot):
+            if registers.register_of[v] >= 0:
+                spills.evict(v, self.index)
+        for i in reversed(self.memory_uses):
             if over_late <= 0 and over_early <= 0:
                 break
-            v = operands[i]
-            if vreg_class[v] != c or v not in early or _needs_register(v, operands, constraints):
+            v = self.inst.operands[i]
+            if registers.vreg_class[v] != c or v not in reads or self._needs_register(v):
                 continue
-            early.remove(v)
+            reads.remove(v)
             over_early -= 1
-            if v in late:
-                late.remove(v)
+            if v in self.late:
+                self.late.remove(v)
                 over_late -= 1
-            if v in survivors:
-                survivors.remove(v)
-            if remat[v] is not None:
+            if v in self.survivors:
+                self.survivors.remove(v)
+            if self.live.code.remat[v] is not None:
                 spills.store_anyway(v)
-            if register_of[v] >= 0:
-                spills.evict(v, index)
+            if registers.register_of[v] >= 0:
+                spills.evict(v, self.index)
         if over_late > 0 or over_early > 0:
-            raise RegAllocError(f"{live.code.name}: too few registers for position {pos}")
+            raise RegAllocError(f"{self.live.code.name}: too few registers for position {self.pos}")
 
-    # Places. `place[v]`: the register of v at EARLY; those of survivors and late uses hold it at LATE too.
-    place: dict[int, int] = {}
-    taken_early = fixed_early
-    taken_late = destroyed
-    movers: list[int] = []
-    through = survivors + [v for v in late if last[v] == pos]
-    for v in through:
-        register = sources.get(v, -1)
-        if register >= 0 and (not reserved >> register & 1 or kept_fixed.get(v, -1) == register):
-            place[v] = register
-            taken_early |= BITS[register]
-            taken_late |= BITS[register]
-        else:
-            movers.append(v)
-    untied: list[int] = []
-    for i in ties:
-        v = operands[SAME_AS - constraints[i]]
-        register = sources.get(v, -1)
-        if v in place or register < 0 or (reserved | taken_early | taken_late) >> register & 1:
-            untied.append(i)
-        else:
-            place[v] = register
-            locations[i] = register
-            taken_early |= BITS[register]
-            taken_late |= BITS[register]
-    occupied = 0
-    for v in early:
-        if v not in place and sources.get(v, -1) >= 0:
-            occupied |= BITS[sources[v]]
-    for v in movers:
-        candidates_mask = class_masks[vreg_class[v]] & ~(reserved | taken_early | taken_late)
-        register = registers.choose(v, candidates_mask & ~occupied or candidates_mask)
-        place[v] = register
-        taken_early |= BITS[register]
-        taken_late |= BITS[register]
-    tie_copies: list[int] = []
-    for i in untied + early_defs:
-        v = operands[i]
-        candidates_mask = class_masks[vreg_class[v]] & ~(reserved | taken_early | taken_late)
-        register = registers.choose(v, candidates_mask & ~occupied or candidates_mask)
-        locations[i] = register
-        taken_early |= BITS[register]
-        taken_late |= BITS[register]
-        if kinds[i] == DEF and constraints[i] <= SAME_AS:
-            source = operands[SAME_AS - constraints[i]]
-            if source not in place and source not in survivors:
-                place[source] = register
-            tie_copies.append(i)
-    for v in early:
-        if v in place:
-            continue
-        register = sources.get(v, -1)
-        if register < 0 or taken_early >> register & 1:
-            register = registers.choose(v, class_masks[vreg_class[v]] & ~taken_early)
-        place[v] = register
-        taken_early |= BITS[register]
-    for i in late_defs:
-        v = operands[i]
-        register = registers.choose(v, class_masks[vreg_class[v]] & ~taken_late)
-        locations[i] = register
-        taken_late |= BITS[register]
+    def _needs_register(self, v: int) -> bool:
+        """Whether some use of v cannot be in a spill slot."""
+        shape = self.inst.shape
+        for i, operand in enumerate(self.inst.operands):
+            if operand == v and (i >= len(shape.kinds) or shape.constraints[i] == ANY_REGISTER):
+                return True
+        return False
 
-    # The copy before the instruction.
-    parallel = ParallelMoves()
-    for v, register in place.items():
-        _bring(parallel, v, register, sources, live)
-    for i in tie_copies:
-        source = operands[SAME_AS - constraints[i]]
-        if place[source] != locations[i]:
-            _bring(parallel, source, locations[i], sources, live)
-    brought = 0
-    for i in fixed_uses:
-        constraint = constraints[i]
-        v = operands[i]
-        locations[i] = constraint
-        if place.get(v, -1) != constraint and not brought >> constraint & 1:
-            _bring(parallel, v, constraint, sources, live)
-        brought |= BITS[constraint]
-    if parallel.destinations or parallel.remats:
-        for move in resolve(parallel, scratch_vector, -1):
-            spills.add(index, move)
-            registers.used |= BITS[move.destination]
+    def _take(self, v: int, register: int) -> None:
+        """Give v its place, at EARLY and LATE."""
+        self.place[v] = register
+        self.taken_early |= BITS[register]
+        self.taken_late |= BITS[register]
 
-    # Locations, and the state behind the instruction.
-    reads_slot = False
-    for i, v in enumerate(operands):
-        constraint = constraints[i] if i < listed else ANY_REGISTER
-        if i < listed and kinds[i] == DEF:
-            if constraint >= 0:
-                locations[i] = constraint
-            elif constraint <= SAME_AS and constraints[SAME_AS - constraint] >= 0:
-                locations[i] = constraints[SAME_AS - constraint]
-        elif constraint < 0:
-            tie = -1
-            for j in ties:
-                if constraints[j] == SAME_AS - i:
-                    tie = j
-            if tie >= 0:
-                locations[i] = locations[tie]
-            elif v in place:
-                locations[i] = place[v]
+    def place_survivors(self) -> None:
+        """Those that can stay where they are."""
+        sources = self.sources
+        reserved = self.reserved
+        through = self.survivors
+        for v in self.late:
+            if self.live.last[v] == self.pos:
+                through = [*through, v]
+        for v in through:
+            register = sources.get(v, -1)
+            if register >= 0 and (not reserved >> register & 1 or self.own_fixed.get(v, -1) == register):
+                self._take(v, register)
             else:
-                locations[i] = FIRST_SPILL_SLOT + v
-                reads_slot = True
-    inst.locations = locations
-    if reads_slot:
-        spills.slot_readers.append(inst)
-    registers.clear()
-    for v in survivors:
-        registers.take(v, place[v])
-    for i in range(listed):
-        if kinds[i] == DEF:
+                self.movers.append(v)
+
+    def place_ties_in_place(self) -> None:
+        """Tied definitions that overwrite their input."""
+        shape = self.inst.shape
+        for i in shape.tied_definitions:
+            v = self.inst.operands[SAME_AS - shape.constraints[i]]
+            register = self.sources.get(v, -1)
+            taken = self.reserved | self.taken_early | self.taken_late
+            if v in self.place or v in self.movers or register < 0 or taken >> register & 1:
+                self.tie_copies.append(i)
+            else:
+                self._take(v, register)
+                self.locations[i] = register
+
+    def _choose_through(self, v: int) -> int:
+        registers = self.registers
+        mask = registers.class_masks[registers.vreg_class[v]] & ~(self.reserved | self.taken_early | self.taken_late)
+        return registers.choose(v, mask & ~self.occupied or mask)
+
+    def place_movers(self) -> None:
+        for v in self.reads:
+            if v not in self.place and v in self.sources:
+                self.occupied |= BITS[self.sources[v]]
+        for v in self.movers:
+            self._take(v, self._choose_through(v))
+
+    def place_early_definitions(self) -> None:
+        """And tied ones, whose input is copied to them."""
+        shape = self.inst.shape
+        operands = self.inst.operands
+        for i in self.tie_copies:
+            source = operands[SAME_AS - shape.constraints[i]]
+            register = self._choose_through(operands[i])
+            self.locations[i] = register
+            self.taken_early |= BITS[register]
+            self.taken_late |= BITS[register]
+            if source not in self.place:
+                self.place[source] = register
+        for i in shape.early_definitions:
+            register = self._choose_through(operands[i])
+            self.locations[i] = register
+            self.taken_early |= BITS[register]
+            self.taken_late |= BITS[register]
+
+    def place_reads(self) -> None:
+        registers = self.registers
+        for v in self.reads:
+            if v in self.place:
+                continue
+            register = self.sources.get(v, -1)
+            if register < 0 or self.taken_early >> register & 1:
+                register = registers.choose(v, registers.class_masks[registers.vreg_class[v]] & ~self.taken_early)
+            self.place[v] = register
+            self.taken_early |= BITS[register]
+
+    def place_late_definitions(self) -> None:
+        registers = self.registers
+        for i in self.inst.shape.late_definitions:
+            v = self.inst.operands[i]
+            register = registers.choose(v, registers.class_masks[registers.vreg_class[v]] & ~self.taken_late)
+            self.locations[i] = register
+            self.taken_late |= BITS[register]
+
+    def copy(self, scratch_vector: int) -> None:
+        """The parallel copy before the instruction."""
+        shape = self.inst.shape
+        operands = self.inst.operands
+        place = self.place
+        sources = self.sources
+        parallel = ParallelMoves()
+        for v, register in place.items():
+            if sources.get(v, -1) != register:
+                self._bring(parallel, v, register)
+        for i in self.tie_copies:
+            source = operands[SAME_AS - shape.constraints[i]]
+            if place[source] != self.locations[i] and sources.get(source, -1) != self.locations[i]:
+                self._bring(parallel, source, self.locations[i])
+        brought = 0
+        for i in shape.fixed_uses:
+            register = shape.constraints[i]
             v = operands[i]
-            registers.define(v, locations[i])
-    for i in range(listed):
-        if kinds[i] == DEF and last[operands[i]] == pos:
-            registers.release(operands[i])
-    registers.used |= clobbers
+            if place.get(v, -1) != register and sources.get(v, -1) != register and not brought >> register & 1:
+                self._bring(parallel, v, register)
+            brought |= BITS[register]
+        if parallel.destinations or parallel.remats:
+            registers = self.registers
+            spare = -1
+            free = registers.free & registers.class_masks[GPR] & ~self.taken_early & ~registers.callee_saved
+            if free:
+                spare = registers.first(free)
+            for move in resolve(parallel, scratch_vector, -1, spare):
+                self.spills.add(self.index, move)
+                registers.used |= BITS[move.destination]
+                if move.source >= FIRST_SPILL_SLOT:
+                    self.spills.loads.append(move)
 
-
-def _needs_register(v: int, operands: list[int], constraints: list[int]) -> bool:
-    """Whether some operand that is v cannot be in a spill slot."""
-    for i, operand in enumerate(operands):
-        if operand == v and (i >= len(constraints) or constraints[i] == ANY_REGISTER):
-            return True
-    return False
-
-
-def _bring(parallel: ParallelMoves, v: int, register: int, sources: dict[int, int], live: Liveness) -> None:
-    source = sources.get(v, -1)
-    if source >= 0:
-        if source != register:
+    def _bring(self, parallel: ParallelMoves, v: int, register: int) -> None:
+        source = self.sources.get(v, -1)
+        if source >= 0:
             parallel.copy(source, register, v)
-    elif live.code.remat[v] is None:
-        parallel.copy(FIRST_SPILL_SLOT + v, register, v)
-    else:
-        parallel.remat(register, v)
+        elif self.live.code.remat[v] is None:
+            parallel.copy(FIRST_SPILL_SLOT + v, register, v)
+        else:
+            parallel.remat(register, v)
 
+    def finish(self) -> None:
+        """Fill in the locations, and set the state behind the instruction."""
+        shape = self.inst.shape
+        operands = self.inst.operands
+        constraints = shape.constraints
+        locations = self.locations
+        place = self.place
+        for i in shape.fixed_uses:
+            locations[i] = constraints[i]
+        for i in shape.free_uses:
+            locations[i] = place.get(operands[i], -1)
+        for i in range(len(shape.kinds), len(operands)):
+            locations[i] = place[operands[i]]
+        for i in shape.tied_definitions:
+            locations[SAME_AS - constraints[i]] = locations[i]
+        for i in self.memory_uses:
+            if locations[i] < 0:
+                locations[i] = FIRST_SPILL_SLOT + operands[i]
+                if self.inst not in self.spills.slot_readers[-1:]:
+                    self.spills.slot_readers.append(self.inst)
+        for i in shape.definitions:
+            if locations[i] < 0:
+                register = constraints[i]
+                locations[i] = register if register >= 0 else constraints[SAME_AS - register]
+        self.inst.locations = locations
+
+        registers = self.registers
+        last = self.live.last
+        registers.clear()
+        for v in self.survivors:
+            registers.take(v, place[v])
+        for i in shape.definitions:
+            registers.define(operands[i], locations[i])
+        for i in shape.definitions:
+            if last[operands[i]] == self.pos:
+                registers.release(operands[i])
+        registers.used |= shape.clobbers

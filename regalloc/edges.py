@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from .color import ALL, BITS, Registers
+from .color import ALL, BITS, Registers, registers_in
 from .errors import RegAllocError
 from .liveness import LOOP_EXIT, NEVER, Liveness
 from .loops import NO_LOOP
@@ -24,12 +24,39 @@ MAX_CANDIDATES: Final = 64  # values in memory that are considered for reloading
 
 
 @final
+class _Meeting:
+    """What the walked predecessors `preds` of a block bring along.
+
+    `agreed`: vregs live there that all of them have in one register, with that register. `elsewhere[i]`: what else predecessor
+    `preds[i]` has in registers, live or not. `weight`: for vregs live there that are not agreed on, the frequency of the
+    predecessors that have them.
+    """
+
+    __slots__ = ("preds", "frequencies", "total", "agreed", "elsewhere", "weight")
+
+    def __init__(self) -> None:
+        self.preds: list[int] = []
+        self.frequencies: list[float] = []
+        self.total = 0.0
+        self.agreed: dict[int, int] = {}
+        self.elsewhere: list[dict[int, int]] = []
+        self.weight: dict[int, float] = {}
+
+    def register(self, i: int, v: int) -> int:
+        """Where predecessor number i has v, or -1."""
+        register = self.elsewhere[i].get(v, -1)
+        return register if register >= 0 else self.agreed.get(v, -1)
+
+
+@final
 class Edges:
     """`exit_vregs[b]` and `exit_free[b]`: the state of the registers at the end of b, once walked (`done[b]`).
 
     `entry[b]`: vreg -> register at the entry of a block decided here, else None; parameters are not in it.
     `param_location[v]`: register or slot where parameter v arrives.
     `moves`: predecessor -> its edge's moves, with slots not yet assigned.
+    `pressure`: by class and loop, the most registers that are needed at once; empty until asked for.
+    `unwanted`: by loop, see `Registers`.
     """
 
     __slots__ = (
@@ -43,6 +70,7 @@ class Edges:
         "param_location",
         "moves",
         "pressure",
+        "unwanted",
     )
 
     def __init__(self, live: Liveness, registers: Registers, spills: Spills) -> None:
@@ -56,7 +84,8 @@ class Edges:
         self.entry: list[dict[int, int] | None] = [None] * count
         self.param_location: dict[int, int] = {}
         self.moves: dict[int, ParallelMoves] = {}
-        self.pressure: list[list[int]] = []  # by class, by loop; empty until asked for
+        self.pressure: list[list[int]] = []
+        self.unwanted = [0] * len(live.flow.headers)
 
     def leave(self, b: int) -> None:
         """Block b has been walked."""
@@ -65,139 +94,183 @@ class Edges:
         self.exit_free[b] = self.registers.free
         succs = self.live.code.blocks[b].succs
         if len(succs) == 1 and self.entry[succs[0]] is not None:
-            self._connect(b, succs[0])
+            self._connect_back(b, succs[0])
 
     def enter(self, b: int) -> None:
         """Set up the registers for block b, which has several predecessors or parameters."""
         live = self.live
         registers = self.registers
-        blocks = live.code.blocks
-        block = blocks[b]
-        vreg_class = registers.vreg_class
-        pos = live.base[b]
+        params = live.code.blocks[b].params
         loop = live.flow.loop_of[b]
         is_header = loop != NO_LOOP and live.flow.headers[loop] == b
-        preds = [p for p in block.preds if self.done[p]]
-        if not preds:
-            raise RegAllocError(f"{live.code.name}: block {b} is reached before its predecessors")
-        exits = [self._exit(p) for p in preds]
-        best = 0
-        total = 0.0
-        for i, p in enumerate(preds):
-            total += blocks[p].frequency
-            if blocks[p].frequency > blocks[preds[best]].frequency:
-                best = i
-        base = exits[best]
-
-        weight: dict[int, float] = {}
-        for i, p in enumerate(preds):
-            frequency = blocks[p].frequency
-            for v in exits[i]:
-                weight[v] = weight.get(v, 0.0) + frequency
-        live_in = live.live_in[b]
-        number = live.number
-        values = [v for v, w in weight.items() if 2 * w >= total and number[v] >= 0 and live_in >> number[v] & 1]
+        meeting = self._meet(b)
+        values = list(meeting.agreed)
+        for v, weight in meeting.weight.items():
+            if 2 * weight >= meeting.total:
+                values.append(v)
         if is_header:
             values = self._values_of_loop(b, loop, values)
-        kept_params: set[int] = set(block.params)
-        for c in (GPR, XMM):
-            count = 0
-            for v in values:
-                if vreg_class[v] == c:
-                    count += 1
-            for v in block.params:
-                if vreg_class[v] == c:
-                    count += 1
-            excess = count - registers.class_masks[c].bit_count()
-            if excess > 0:
-                ranking = [(live.next_use(v, pos, loop), v) for v in values if vreg_class[v] == c]
-                ranking += [(live.next_use(v, pos, loop), v) for v in block.params if vreg_class[v] == c]
-                ranking.sort()
-                dropped = {v for _, v in ranking[-excess:]}
-                values = [v for v in values if v not in dropped]
-                kept_params -= dropped
+        in_slots: list[int] = []  # parameters for which there is no register
+        if len(values) + len(params) > registers.fewest:
+            values, in_slots = self._limit(b, values)
 
-        registers.clear()
         entry: dict[int, int] = {}
+        self.entry[b] = entry
+        changed = list(meeting.weight)  # what may have to be moved, loaded or stored on some edge
+        registers.clear()
         avoid = live.loop_special[loop] if is_header else 0
         movers: list[int] = []
         for v in values:
-            register = base.get(v, -1)
-            if len(exits) > 1:
-                register = self._majority(v, preds, exits)
-            if register >= 0 and registers.free >> register & 1 and (not avoid >> register & 1 or live.hint[v] == register):
+            register = meeting.agreed.get(v, -1)
+            if register < 0 or (avoid >> register & 1 and live.hint[v] != register):
+                movers.append(v)
+            else:
                 registers.take(v, register)
                 entry[v] = register
-            else:
-                movers.append(v)
         for v in movers:
-            free = registers.free & registers.class_masks[vreg_class[v]]
-            register = base.get(v, -1)
-            if free & ~avoid:
-                register = registers.choose(v, free & ~avoid)
-            elif register < 0 or not free >> register & 1:
-                register = registers.choose(v, free)
+            register = self._place(v, meeting, avoid)
             registers.take(v, register)
             entry[v] = register
-        self.entry[b] = entry
+            if v not in meeting.weight:
+                changed.append(v)
+        if len(entry) - len(movers) < len(meeting.agreed):
+            for v in meeting.agreed:
+                if v not in entry:
+                    changed.append(v)
+        if params:
+            self._place_params(b, meeting, in_slots)
+            if is_header:
+                for v in params:
+                    location = self.param_location[v]
+                    if location < FIRST_SPILL_SLOT:
+                        self.unwanted[loop] |= BITS[location]
+        if changed or params:
+            for i, p in enumerate(meeting.preds):
+                self._connect(b, i, p, meeting, changed)
 
+    def _meet(self, b: int) -> _Meeting:
+        live = self.live
+        blocks = live.code.blocks
+        number = live.number
+        live_in = live.live_in[b]
+        meeting = _Meeting()
+        preds = meeting.preds
+        occupied = ALL
+        for p in blocks[b].preds:
+            if self.done[p]:
+                preds.append(p)
+                meeting.frequencies.append(blocks[p].frequency)
+                meeting.total += blocks[p].frequency
+                occupied &= ~self.exit_free[p]
+        if not preds:
+            raise RegAllocError(f"{live.code.name}: block {b} comes before all its predecessors")
+        first = self.exit_vregs[preds[0]]
+        others = [self.exit_vregs[p] for p in preds[1:]]
+        agreed_mask = 0
+        for register in registers_in(occupied):
+            v = first[register]
+            if number[v] < 0 or not live_in >> number[v] & 1:
+                continue
+            for other in others:
+                if other[register] != v:
+                    break
+            else:
+                meeting.agreed[v] = register
+                agreed_mask |= BITS[register]
+        weight = meeting.weight
+        for i, p in enumerate(preds):
+            vregs = self.exit_vregs[p]
+            where: dict[int, int] = {}
+            for register in registers_in(ALL & ~self.exit_free[p] & ~agreed_mask):
+                v = vregs[register]
+                where[v] = register
+                if number[v] >= 0 and live_in >> number[v] & 1:
+                    weight[v] = weight.get(v, 0.0) + meeting.frequencies[i]
+            meeting.elsewhere.append(where)
+        return meeting
+
+    def _limit(self, b: int, values: list[int]) -> tuple[list[int], list[int]]:
+        """Of `values` and the parameters of b, those that find room: what is used first. The parameters that do not are second."""
+        live = self.live
+        registers = self.registers
+        vreg_class = registers.vreg_class
+        pos = live.base[b]
+        loop = live.flow.loop_of[b]
+        params = live.code.blocks[b].params
+        dropped: set[int] = set()
+        for c in (GPR, XMM):
+            ranking = [(live.next_use(v, pos, loop), v) for v in values if vreg_class[v] == c]
+            ranking += [(live.next_use(v, pos, loop), v) for v in params if vreg_class[v] == c]
+            excess = len(ranking) - registers.class_masks[c].bit_count()
+            if excess > 0:
+                ranking.sort()
+                dropped.update([v for _, v in ranking[-excess:]])
+        return [v for v in values if v not in dropped], [v for v in params if v in dropped]
+
+    def _place(self, v: int, meeting: _Meeting, avoid: int) -> int:
+        """A register for v, on which the predecessors do not agree or which cannot stay where it is."""
+        registers = self.registers
+        free = registers.free & registers.class_masks[registers.vreg_class[v]]
+        good = free & ~avoid
+        agreed = meeting.agreed.get(v, -1)
+        if agreed >= 0:
+            if not good and free >> agreed & 1:
+                return agreed
+            return registers.choose(v, good or free)
+        crossed = registers.crossed(v)
+        votes: dict[int, float] = {}
+        for i, frequency in enumerate(meeting.frequencies):
+            register = meeting.elsewhere[i].get(v, -1)
+            if register >= 0 and free >> register & 1:
+                if (avoid | crossed) >> register & 1:
+                    frequency *= 0.5
+                votes[register] = votes.get(register, 0.0) + frequency
+        register = _highest(votes)
+        if register >= 0 and not (avoid >> register & 1 and good):
+            return register
+        return registers.choose(v, good or free)
+
+    def _place_params(self, b: int, meeting: _Meeting, in_slots: list[int]) -> None:
+        live = self.live
+        registers = self.registers
+        params = live.code.blocks[b].params
+        pos = live.base[b]
         undecided: list[int] = []
-        for k, v in enumerate(block.params):
-            if v not in kept_params:
+        for k, v in enumerate(params):
+            if in_slots and v in in_slots:
                 self.param_location[v] = FIRST_SPILL_SLOT + v
                 self.spills.slot_params.add(v)
                 self.spills.needs_slot(v, 0.0)
                 continue
-            register = self._vote(b, k, preds, exits)
+            register = self._vote(b, k, meeting)
             if register < 0:
-                undecided.append(v)
+                undecided.append(k)
             else:
                 registers.define(v, register)
                 self.param_location[v] = register
-        for v in undecided:
-            free = registers.free & registers.class_masks[vreg_class[v]]
-            avoid = self._crossed_by_arguments(b, block.params.index(v))
-            register = registers.choose(v, free & ~avoid or free)
+        for k in undecided:
+            v = params[k]
+            free = registers.free & registers.class_masks[registers.vreg_class[v]]
+            register = registers.choose(v, free & ~self._crossed_by_arguments(b, k) or free)
             registers.define(v, register)
             self.param_location[v] = register
-        for v in block.params:
-            if v in kept_params and live.last[v] == pos:
+        for v in params:
+            if live.last[v] == pos and self.param_location[v] < FIRST_SPILL_SLOT:
                 registers.release(v)
-        for p in preds:
-            self._connect(p, b)
 
-    def _majority(self, v: int, preds: list[int], exits: list[dict[int, int]]) -> int:
-        """The register that v has on most of the paths; -1 if it is in none."""
-        register = exits[0].get(v, -1)
-        same = True
-        for where in exits:
-            if where.get(v, -1) != register:
-                same = False
-        if same:
-            return register
-        crossed = self.registers.crossed(v)
-        votes: dict[int, float] = {}
-        for i, p in enumerate(preds):
-            register = exits[i].get(v, -1)
-            if register >= 0:
-                weight = self.live.code.blocks[p].frequency
-                votes[register] = votes.get(register, 0.0) + (weight if crossed >> register & 1 else 2 * weight)
-        return _highest(votes)
-
-    def _vote(self, b: int, k: int, preds: list[int], exits: list[dict[int, int]]) -> int:
+    def _vote(self, b: int, k: int, meeting: _Meeting) -> int:
         """A free register for parameter k of block b that makes most moves unnecessary; -1 if there is none."""
-        live = self.live
         registers = self.registers
-        blocks = live.code.blocks
+        blocks = self.live.code.blocks
         v = blocks[b].params[k]
         free = registers.free & registers.class_masks[registers.vreg_class[v]] & ~registers.crossed(v)
-        if len(preds) < len(blocks[b].preds):
+        if len(meeting.preds) < len(blocks[b].preds):
             free &= ~self._crossed_by_arguments(b, k)
         votes: dict[int, float] = {}
-        for i, p in enumerate(preds):
-            register = exits[i].get(blocks[p].branch_args[k], -1)
+        for i, p in enumerate(meeting.preds):
+            register = meeting.register(i, blocks[p].branch_args[k])
             if register >= 0 and free >> register & 1:
-                votes[register] = votes.get(register, 0.0) + blocks[p].frequency
+                votes[register] = votes.get(register, 0.0) + meeting.frequencies[i]
         register = registers.wish(v)
         if register >= 0 and free >> register & 1:
             votes[register] = votes.get(register, 0.0) + blocks[b].frequency
@@ -211,17 +284,6 @@ class Edges:
                 mask |= self.registers.crossed_since_definition(self.live.code.blocks[p].branch_args[k])
         return mask
 
-    def _exit(self, b: int) -> dict[int, int]:
-        result: dict[int, int] = {}
-        vreg_in = self.exit_vregs[b]
-        occupied = ALL & ~self.exit_free[b]
-        while occupied:
-            lowest = occupied & -occupied
-            occupied ^= lowest
-            register = lowest.bit_length() - 1
-            result[vreg_in[register]] = register
-        return result
-
     def _values_of_loop(self, b: int, loop: int, values: list[int]) -> list[int]:
         """Of `values`, in registers before the loop, and those in memory, which should be in registers at its head."""
         live = self.live
@@ -231,13 +293,17 @@ class Edges:
         pos = live.base[b]
         live_in = live.live_in[b]
         used = live.loop_used[loop]
+        if not self.pressure:
+            self._measure_pressure()
+        if (
+            len(values) == live_in.bit_count()
+            and self.pressure[GPR][loop] <= registers.class_masks[GPR].bit_count()
+            and self.pressure[XMM][loop] <= registers.class_masks[XMM].bit_count()
+        ):
+            return values
         present = 0
         for v in values:
             present |= 1 << number[v]
-        if not live_in & ~used & present and not live_in & used & ~present and not live.loop_special[loop]:
-            return values
-        if not self.pressure:
-            self._measure_pressure()
         kept: list[int] = []
         for c in (GPR, XMM):
             class_mask = registers.class_masks[c]
@@ -305,13 +371,17 @@ class Edges:
                     self.pressure[c][parent] = max(self.pressure[c][parent], self.pressure[c][loop])
 
     def _block_pressure(self, b: int) -> list[int]:
+        """The most registers needed at once in block b, by class; an upper bound suffices if it is low enough."""
         live = self.live
+        block = live.code.blocks[b]
+        bound = live.live_in[b].bit_count() + len(block.params) + len(block.insts)
+        if bound <= self.registers.fewest and not live.clobbers[b]:
+            return [bound, bound]
         vreg_class = self.registers.vreg_class
         class_masks = self.registers.class_masks
-        block = live.code.blocks[b]
         exposed = live.exposed[b]
         live_in = live.live_in[b]
-        live_out = live.live_out(b)
+        live_out = live.live_out[b]
         number = live.number
         last = live.last
         now = [0, 0]
@@ -354,56 +424,71 @@ class Edges:
                 highest[XMM] = max(highest[XMM], now[XMM])
         return highest
 
-    def _connect(self, p: int, b: int) -> None:
-        """Moves from the exit of p to the entry of b, where they differ."""
-        live = self.live
-        remat = live.code.remat
+    def _connect(self, b: int, i: int, p: int, meeting: _Meeting, changed: list[int]) -> None:
+        """Moves on the edge to b from p, predecessor number i of the meeting: `changed` are vregs that may differ."""
         entry = self.entry[b]
         assert entry is not None
-        exit_vregs = self.exit_vregs[p]
-        exit_free = self.exit_free[p]
-        params = live.code.blocks[b].params
         parallel = ParallelMoves()
-        where: dict[int, int] = {}
-        for v, register in entry.items():
-            if exit_vregs[register] == v and not exit_free >> register & 1:
-                continue
-            if not where:
-                where = self._exit(p)
-            source = where.get(v, -1)
-            if source >= 0:
-                parallel.copy(source, register, v)
-            elif remat[v] is not None:
-                parallel.remat(register, v)
-            else:
-                parallel.copy(FIRST_SPILL_SLOT + v, register, v)
-        if params:
-            if not where:
-                where = self._exit(p)
-            for k, v in enumerate(live.code.blocks[p].branch_args):
-                destination = self.param_location[params[k]]
-                source = where.get(v, -1)
-                if source >= 0:
-                    if source != destination:
-                        parallel.copy(source, destination, v)
-                elif remat[v] is None:
-                    parallel.copy(FIRST_SPILL_SLOT + v, destination, v)
-                elif destination < FIRST_SPILL_SLOT:
-                    parallel.remat(destination, v)
-                else:
-                    self.spills.store_anyway(v)
-                    parallel.copy(FIRST_SPILL_SLOT + v, destination, v)
-        live_in = live.live_in[b]
-        frequency = live.code.blocks[p].frequency
-        occupied = ALL & ~exit_free
-        for register in range(32):
-            if occupied & BITS[register]:
-                v = exit_vregs[register]
-                if v not in entry and live.number[v] >= 0 and live_in >> live.number[v] & 1 and remat[v] is None:
-                    parallel.copy(register, FIRST_SPILL_SLOT + v, v)
-                    self.spills.needs_slot(v, frequency)
+        for v in changed:
+            self._bring(p, v, meeting.register(i, v), entry.get(v, -1), parallel)
+        params = self.live.code.blocks[b].params
+        for k, v in enumerate(self.live.code.blocks[p].branch_args):
+            self._pass(v, meeting.register(i, v), self.param_location[params[k]], parallel)
         if parallel.destinations or parallel.remats:
             self.moves[p] = parallel
+
+    def _connect_back(self, p: int, b: int) -> None:
+        """Moves on an edge to a block that has been entered before."""
+        live = self.live
+        registers = self.registers
+        register_of = registers.register_of
+        entry = self.entry[b]
+        assert entry is not None
+        parallel = ParallelMoves()
+        for v, register in entry.items():
+            if register_of[v] != register:
+                self._bring(p, v, register_of[v], register, parallel)
+        live_in = live.live_in[b]
+        number = live.number
+        for register in registers_in(ALL & ~registers.free):
+            v = registers.vreg_in[register]
+            if v not in entry and number[v] >= 0 and live_in >> number[v] & 1:
+                self._bring(p, v, register, -1, parallel)
+        params = live.code.blocks[b].params
+        for k, v in enumerate(live.code.blocks[p].branch_args):
+            self._pass(v, register_of[v], self.param_location[params[k]], parallel)
+        if parallel.destinations or parallel.remats:
+            self.moves[p] = parallel
+
+    def _bring(self, p: int, v: int, source: int, destination: int, parallel: ParallelMoves) -> None:
+        """v, at the end of p in register `source` or in none (-1), is wanted in register `destination` or in none (-1)."""
+        if source == destination:
+            return
+        rematerializes = self.live.code.remat[v] is not None
+        if destination < 0:
+            if not rematerializes:
+                parallel.copy(source, FIRST_SPILL_SLOT + v, v)
+                self.spills.needs_slot(v, self.live.code.blocks[p].frequency)
+        elif source >= 0:
+            parallel.copy(source, destination, v)
+        elif rematerializes:
+            parallel.remat(destination, v)
+        else:
+            parallel.copy(FIRST_SPILL_SLOT + v, destination, v)
+
+    def _pass(self, v: int, source: int, destination: int, parallel: ParallelMoves) -> None:
+        """v, in register `source` or in none (-1), is passed to a parameter that arrives in `destination`."""
+        if source == destination:
+            return
+        if source >= 0:
+            parallel.copy(source, destination, v)
+        elif self.live.code.remat[v] is None:
+            parallel.copy(FIRST_SPILL_SLOT + v, destination, v)
+        elif destination < FIRST_SPILL_SLOT:
+            parallel.remat(destination, v)
+        else:
+            self.spills.store_anyway(v)
+            parallel.copy(FIRST_SPILL_SLOT + v, destination, v)
 
 
 def _highest(votes: dict[int, float]) -> int:

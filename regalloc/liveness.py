@@ -34,7 +34,8 @@ class Liveness:
     `last` (position of the last use within the defining block, NEVER if live across blocks), `number` (bit in the masks or -1),
     `hint` (register that it, or what is made of it, has to be in later, or -1), `flows_to` (block parameter that it, or what is
     made of it, is passed to, or -1), `tied_to` (definition tied to a use of it, or -1).
-    By block: `base`, `end`, `exposed` (vregs used but not defined there -> position of the last use), `live_in`.
+    By block: `base`, `end`, `exposed` (vregs used but not defined there -> position of the last use), `live_in`, `live_out`,
+    `clobbers` (union).
     By loop: `loop_start`, `loop_end` (positions; without cold blocks), `loop_used` (mask of vregs used in it, not in cold blocks),
     `loop_special` (mask of registers that are fixed or destroyed somewhere in it, not in cold blocks).
     `special_positions` lists the instructions with fixed operands or clobbers outside cold blocks. Beside it `special_fixed`: mask
@@ -54,6 +55,8 @@ class Liveness:
         "end",
         "exposed",
         "live_in",
+        "live_out",
+        "clobbers",
         "vreg_of",
         "gpr_mask",
         "loop_start",
@@ -82,6 +85,8 @@ class Liveness:
         self.end = [0] * blocks
         self.exposed: list[dict[int, int]] = [{} for _ in range(blocks)]
         self.live_in = [0] * blocks
+        self.live_out = [0] * blocks
+        self.clobbers = [0] * blocks
         self.vreg_of: list[int] = []  # by bit of the masks
         self.gpr_mask = 0
         self.special_positions: list[int] = []
@@ -139,6 +144,7 @@ class Liveness:
                             made_of[v] = operands[0] if definition else operands[1]
                 else:
                     self._scan_special(inst.operands, shape, made_of, base if is_cold else 0)
+                    self.clobbers[b] |= shape.clobbers
                     if not is_cold and (shape.clobbers or shape.fixed_early or shape.fixed_late):
                         self.special_positions.append(pos)
                         self.special_fixed.append(shape.fixed_early)
@@ -148,7 +154,8 @@ class Liveness:
                 params = blocks[block.succs[0]].params
                 for i, v in enumerate(block.branch_args):
                     at = uses[v]
-                    u = v
+                    flows_to[v] = params[i]
+                    u = made_of[v]
                     while u >= 0 and flows_to[u] < 0:
                         flows_to[u] = params[i]
                         u = made_of[u]
@@ -200,8 +207,7 @@ class Liveness:
                     number[v] = n
                     vreg_of.append(v)
                     last[v] = NEVER
-                    home = order[bisect_right(self._bases_in_order, self.uses[v][0]) - 1]
-                    defined[home] |= 1 << n
+                    defined[self.block_at(self.uses[v][0])] |= 1 << n
                     if vreg_class[v] == GPR:
                         self.gpr_mask |= 1 << n
                 mask |= 1 << n
@@ -234,6 +240,15 @@ class Liveness:
                     loop = parents[loop]
                 if loop != NO_LOOP and self.flow.reducible:
                     live_in[b] |= live_in[headers[loop]]
+        live_out = self.live_out
+        for b in order:
+            succs = blocks[b].succs
+            if succs:
+                live = live_in[succs[0]]
+                for s in succs[1:]:
+                    if live_in[s] != live:
+                        live |= live_in[s]
+                live_out[b] = live
 
     def _measure_loops(self) -> None:
         flow = self.flow
@@ -260,11 +275,8 @@ class Liveness:
                 self.loop_used[parent] |= self.loop_used[loop]
                 self.loop_special[parent] |= self.loop_special[loop]
 
-    def live_out(self, b: int) -> int:
-        mask = 0
-        for s in self.code.blocks[b].succs:
-            mask |= self.live_in[s]
-        return mask
+    def block_at(self, position: int) -> int:
+        return self.flow.order[bisect_right(self._bases_in_order, position) - 1]
 
     def next_use(self, v: int, pos: int, loop: int) -> int:
         """Position of v's next use after `pos`, which is in `loop`, plus LOOP_EXIT for each loop left before; at least NEVER if none.

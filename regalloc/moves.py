@@ -3,9 +3,10 @@
 Input: moves that all read before any of them writes. Destinations differ; a source may be read several times.
 Output: `Move`s in an order that has the same effect.
 
-A move is emitted once nobody has still to read its destination. What remains are cycles: general registers are exchanged,
-vector registers go round through the scratch vector register, and a cycle that touches spill slots through one more slot
-(the scratch vector register is what the client copies slots with).
+A move is emitted once nobody has still to read its destination. What remains are cycles: general registers go round through a spare
+one (moves are renamed away by the processor, exchanges are not), without one they are exchanged; vector registers go round
+through the scratch vector register, and a cycle that touches spill slots through one more slot (the scratch vector
+register is what the client copies slots with).
 Constants are made again last, when their destinations have been read.
 """
 
@@ -37,8 +38,10 @@ class ParallelMoves:
         self.remats.append(Move(MOVE_REMAT, -1, destination, vreg))
 
 
-def resolve(moves: ParallelMoves, scratch_vector: int, scratch_slot: int) -> list[Move]:
-    """The moves in order. Writes `scratch_slot` only for a cycle through spill slots."""
+def resolve(moves: ParallelMoves, scratch_vector: int, scratch_slot: int, spare: int = -1) -> list[Move]:
+    """The moves in order. Writes `scratch_slot` only for a cycle through spill slots, and `spare`, a general register
+    that nobody reads or writes (-1: there is none), only for a cycle of general registers.
+    """
     sources = moves.sources
     destinations = moves.destinations
     vregs = moves.vregs
@@ -77,12 +80,14 @@ def resolve(moves: ParallelMoves, scratch_vector: int, scratch_slot: int) -> lis
             location = sources[i]
             widest = max(widest, location)
             narrowest = min(narrowest, location)
-        if widest < FIRST_VECTOR_REGISTER:
+        if widest < FIRST_VECTOR_REGISTER and spare < 0:
             for i in cycle[:-1]:
                 result.append(Move(MOVE_EXCHANGE, sources[i], destinations[i], vregs[i]))
             continue
         scratch = scratch_slot
-        if widest < FIRST_SPILL_SLOT and narrowest >= FIRST_VECTOR_REGISTER:
+        if widest < FIRST_VECTOR_REGISTER:
+            scratch = spare
+        elif widest < FIRST_SPILL_SLOT and narrowest >= FIRST_VECTOR_REGISTER:
             scratch = scratch_vector
         last = cycle[-1]
         result.append(Move(MOVE_COPY, first, scratch, vregs[last]))

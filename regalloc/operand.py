@@ -68,6 +68,8 @@ class Shape:
     Derived: `plain` says that no register is prescribed or destroyed, uses are EARLY and the definition, if there is one, LATE.
     `definition` is that definition (-1 if there is none) and `tied` the use that it is SAME_AS (or -1).
     `fixed_early` and `fixed_late` are masks of the registers that fixed operands occupy at each position.
+    Lists of operands: `definitions`; `early_definitions` and `late_definitions`, those in any register and not tied; `tied_definitions`,
+    those tied to a use in any register; `fixed_uses`; `free_uses`, the others; `late_uses`, those of `free_uses` that are LATE.
     """
 
     __slots__ = (
@@ -81,6 +83,13 @@ class Shape:
         "tied",
         "fixed_early",
         "fixed_late",
+        "definitions",
+        "early_definitions",
+        "late_definitions",
+        "tied_definitions",
+        "fixed_uses",
+        "free_uses",
+        "late_uses",
     )
 
     def __init__(
@@ -100,6 +109,13 @@ class Shape:
         self.tied = -1
         self.fixed_early = 0
         self.fixed_late = 0
+        self.definitions = [i for i, k in enumerate(kinds) if k == DEF]
+        self.early_definitions: list[int] = []
+        self.late_definitions: list[int] = []
+        self.tied_definitions: list[int] = []
+        self.fixed_uses: list[int] = []
+        self.free_uses: list[int] = []
+        self.late_uses: list[int] = []
         for i, (k, c, p) in enumerate(zip(kinds, constraints, self.positions, strict=True)):
             if c >= 0 or p != (LATE if k == DEF else EARLY):
                 self.plain = False
@@ -108,6 +124,16 @@ class Shape:
                 if c <= SAME_AS:
                     self.tied = SAME_AS - c
                     c = constraints[self.tied]
+                    if c < 0:
+                        self.tied_definitions.append(i)
+                elif c < 0:
+                    (self.early_definitions if p == EARLY else self.late_definitions).append(i)
+            elif c >= 0:
+                self.fixed_uses.append(i)
+            else:
+                self.free_uses.append(i)
+                if p == LATE:
+                    self.late_uses.append(i)
             if c >= 0:
                 if k == USE or p == EARLY:
                     self.fixed_early |= 1 << c

@@ -10,14 +10,14 @@ made sequential only now: slots that became one make an order among them matter.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from heapq import heappop, heappush
 
+from .color import BITS
 from .edges import Edges
 from .errors import RegAllocError
 from .liveness import Liveness
 from .moves import ParallelMoves, resolve
-from .operand import FIRST_SPILL_SLOT, MOVE_COPY, Move
+from .operand import FIRST_SPILL_SLOT, GPR, MOVE_COPY, Move
 from .spill import Spills
 
 
@@ -78,20 +78,36 @@ def finish_moves(
     live: Liveness, spills: Spills, edges: Edges, moves: list[dict[int, list[Move]]], scratch_vector: int
 ) -> int:
     """Complete `moves`, and the locations of instructions that read slots. Returns the number of slots."""
-    blocks = live.code.blocks
-    slot_of, count = assign_slots(live, list(spills.cost))
-    scratch_slot = count
+    slot_of, count = assign_slots(live, list(spills.cost)) if spills.cost else ({}, 0)
+    stored = _place_stores(live, spills, edges, moves, slot_of)
+    for move in spills.loads:
+        v = move.source - FIRST_SPILL_SLOT
+        if v not in slot_of:
+            raise RegAllocError(f"{live.code.name}: v{v} is used where it is not defined")
+        move.source = FIRST_SPILL_SLOT + slot_of[v]
+    for inst in spills.slot_readers:
+        inst.locations = [
+            location if location < FIRST_SPILL_SLOT else FIRST_SPILL_SLOT + slot_of[location - FIRST_SPILL_SLOT]
+            for location in inst.locations
+        ]
+    if _finish_edges(live, spills, edges, moves, slot_of, stored, scratch_vector, FIRST_SPILL_SLOT + count):
+        count += 1
+    return count
 
-    stored: set[int] = set()  # behind the definition
-    bases = [live.base[b] for b in live.flow.order]
-    stores: list[tuple[int, int, Move]] = []  # block, position in it, store
+
+def _place_stores(
+    live: Liveness, spills: Spills, edges: Edges, moves: list[dict[int, list[Move]]], slot_of: dict[int, int]
+) -> set[int]:
+    """Decide where each spilled vreg is stored. The result are those stored behind their definition, or by edges to parameters."""
+    blocks = live.code.blocks
+    stored: set[int] = set()
+    early: list[tuple[int, int, Move]] = []  # block, position in it, store behind a definition
     for v, cost in spills.cost.items():
         if v in spills.slot_params:
             stored.add(v)
             continue
-        position = live.uses[v][0]
-        b = live.flow.order[bisect_right(bases, position) - 1]
-        index = position - bases[bisect_right(bases, position) - 1] - 1
+        b = live.block_at(live.uses[v][0])
+        index = live.uses[v][0] - live.base[b] - 1  # -1: a parameter
         if cost >= blocks[b].frequency and index < len(blocks[b].insts) - 1:
             stored.add(v)
             if index < 0:
@@ -99,56 +115,58 @@ def finish_moves(
             else:
                 inst = blocks[b].insts[index]
                 register = inst.locations[inst.operands.index(v)]
-            stores.append((b, index + 1, Move(MOVE_COPY, register, FIRST_SPILL_SLOT + slot_of[v], v)))
-
-    if slot_of:
-        for block_moves in moves:
-            for index in list(block_moves):
-                kept: list[Move] = []
-                for move in block_moves[index]:
-                    if move.destination >= FIRST_SPILL_SLOT:
-                        v = move.destination - FIRST_SPILL_SLOT
-                        if v in stored:
-                            continue
-                        move.destination = FIRST_SPILL_SLOT + slot_of[v]
-                    elif move.source >= FIRST_SPILL_SLOT:
-                        v = move.source - FIRST_SPILL_SLOT
-                        if v not in slot_of:
-                            raise RegAllocError(f"{live.code.name}: v{v} is used where it is not defined")
-                        move.source = FIRST_SPILL_SLOT + slot_of[v]
-                    kept.append(move)
-                if kept:
-                    block_moves[index] = kept
-                else:
-                    del block_moves[index]
-        for inst in spills.slot_readers:
-            inst.locations = [
-                location if location < FIRST_SPILL_SLOT else FIRST_SPILL_SLOT + slot_of[location - FIRST_SPILL_SLOT]
-                for location in inst.locations
-            ]
-    for b, index, store in stores:
+            early.append((b, index + 1, Move(MOVE_COPY, register, FIRST_SPILL_SLOT + slot_of[v], v)))
+    for b, index, store in spills.stores:
+        if store.vreg in stored:
+            moves[b][index].remove(store)
+            if not moves[b][index]:
+                del moves[b][index]
+        else:
+            store.destination = FIRST_SPILL_SLOT + slot_of[store.vreg]
+    for b, index, store in early:
         moves[b].setdefault(index, []).insert(0, store)
+    return stored
+
+
+def _finish_edges(
+    live: Liveness,
+    spills: Spills,
+    edges: Edges,
+    moves: list[dict[int, list[Move]]],
+    slot_of: dict[int, int],
+    stored: set[int],
+    scratch_vector: int,
+    scratch_slot: int,
+) -> bool:
+    """Put the moves of edges in order. True if one needed the scratch slot."""
+    registers = edges.registers
+    needed = False
     for p, parallel in edges.moves.items():
-        final = ParallelMoves()
-        final.remats = parallel.remats
-        for i, v in enumerate(parallel.vregs):
-            source = parallel.sources[i]
-            destination = parallel.destinations[i]
-            if destination >= FIRST_SPILL_SLOT:
-                target = destination - FIRST_SPILL_SLOT
-                if target in stored and target not in spills.slot_params:
-                    continue
-                destination = FIRST_SPILL_SLOT + slot_of[target]
-            if source >= FIRST_SPILL_SLOT:
-                source = FIRST_SPILL_SLOT + slot_of[source - FIRST_SPILL_SLOT]
-            if source != destination:
-                final.copy(source, destination, v)
+        final = parallel
+        spare = edges.exit_free[p] & registers.class_masks[GPR] & ~registers.callee_saved
+        if slot_of:
+            final = ParallelMoves()
+            final.remats = parallel.remats
+        for i, destination in enumerate(parallel.destinations):
+            if destination < FIRST_SPILL_SLOT:
+                spare &= ~BITS[destination]
+            if slot_of:
+                source = parallel.sources[i]
+                if destination >= FIRST_SPILL_SLOT:
+                    target = destination - FIRST_SPILL_SLOT
+                    if target in stored and target not in spills.slot_params:
+                        continue
+                    destination = FIRST_SPILL_SLOT + slot_of[target]
+                if source >= FIRST_SPILL_SLOT:
+                    source = FIRST_SPILL_SLOT + slot_of[source - FIRST_SPILL_SLOT]
+                if source != destination:
+                    final.copy(source, destination, parallel.vregs[i])
         if final.destinations or final.remats:
-            sequence = resolve(final, scratch_vector, FIRST_SPILL_SLOT + scratch_slot)
+            sequence = resolve(final, scratch_vector, scratch_slot, registers.first(spare) if spare else -1)
             for move in sequence:
-                if move.destination == FIRST_SPILL_SLOT + scratch_slot:
-                    count = scratch_slot + 1
-            moves[p].setdefault(len(blocks[p].insts) - 1, []).extend(sequence)
-    return count
-
-
+                if move.destination < FIRST_SPILL_SLOT:
+                    registers.used |= BITS[move.destination]
+                elif move.destination == scratch_slot:
+                    needed = True
+            moves[p].setdefault(len(live.code.blocks[p].insts) - 1, []).extend(sequence)
+    return needed

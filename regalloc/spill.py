@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from .color import BITS, Registers
+from .color import BITS, Registers, registers_in
 from .errors import RegAllocError
 from .liveness import Liveness
 from .operand import ANY_LOCATION, FIRST_SPILL_SLOT, MOVE_COPY, MOVE_REMAT, MachineInst, Move
@@ -29,8 +29,8 @@ class Spills:
     """`moves` are those of the block being walked, by position in it; `loop` and `frequency` are the block's.
 
     `cost[v]`: frequency of stores where v has been evicted (present for each v that needs a slot).
-    `slot_params`: parameters that arrive in their slot.
-    `slot_readers`: instructions that have slots among their locations.
+    `stores` (with block and position) and `loads` are moves to and from slots, `slot_readers` instructions that have slots among their
+    locations; those of edges apart. `slot_params`: parameters that arrive in their slot.
     """
 
     __slots__ = (
@@ -41,6 +41,8 @@ class Spills:
         "loop",
         "frequency",
         "cost",
+        "stores",
+        "loads",
         "slot_params",
         "slot_readers",
     )
@@ -53,6 +55,8 @@ class Spills:
         self.loop = -1
         self.frequency = 1.0
         self.cost: dict[int, float] = {}
+        self.stores: list[tuple[int, int, Move]] = []
+        self.loads: list[Move] = []
         self.slot_params: set[int] = set()
         self.slot_readers: list[MachineInst] = []
 
@@ -77,14 +81,18 @@ class Spills:
         register = registers.register_of[v]
         registers.release(v)
         if self.live.code.remat[v] is None:
-            self.add(index, Move(MOVE_COPY, register, FIRST_SPILL_SLOT + v, v))
+            store = Move(MOVE_COPY, register, FIRST_SPILL_SLOT + v, v)
+            self.stores.append((self.block, index, store))
+            self.add(index, store)
             self.needs_slot(v, self.frequency)
 
     def load(self, v: int, register: int, index: int) -> None:
         """Bring v back into a free register before instruction `index`."""
         self.registers.take(v, register)
         if self.live.code.remat[v] is None:
-            self.add(index, Move(MOVE_COPY, FIRST_SPILL_SLOT + v, register, v))
+            move = Move(MOVE_COPY, FIRST_SPILL_SLOT + v, register, v)
+            self.loads.append(move)
+            self.add(index, move)
         else:
             self.add(index, Move(MOVE_REMAT, -1, register, v))
 
@@ -97,13 +105,10 @@ class Spills:
         vreg_in = registers.vreg_in
         live = self.live
         loop = self.loop
-        occupied = candidates & ~registers.free
         victim = -1
         distance = -1
-        while occupied:
-            lowest = occupied & -occupied
-            occupied ^= lowest
-            v = vreg_in[lowest.bit_length() - 1]
+        for register in registers_in(candidates & ~registers.free):
+            v = vreg_in[register]
             use = live.next_use(v, pos, loop)
             if use > distance:
                 distance = use
