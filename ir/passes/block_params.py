@@ -37,14 +37,15 @@ def run(function: Function) -> None:
     if arguments == 0:
         return
 
-    alias = list(range(len(function.value_types)))  # what each value stands for
-    is_param = [False] * len(alias)
+    count = len(function.value_types)
+    alias = [NO_VALUE] * count  # what a trivial parameter stands for
+    is_param = [False] * count
     for number in function.layout:
         for param in blocks[number].params:
             is_param[param] = True
     undecided: list[int] = []
     passed: dict[int, list[int]] = {}  # the values passed for an undecided parameter
-    changed = False
+    trivial: list[int] = []
     for number in function.layout:
         rows = incoming[number]
         if not rows:
@@ -52,7 +53,9 @@ def run(function: Function) -> None:
         for place, param in enumerate(blocks[number].params):
             only = other = NO_VALUE  # the first values passed that differ
             for row in rows:
-                value = alias[row[place]]
+                value = row[place]
+                if alias[value] != NO_VALUE:
+                    value = alias[value]
                 if value == only or value == param:
                     continue
                 if only == NO_VALUE:
@@ -64,19 +67,24 @@ def run(function: Function) -> None:
             if other == NO_VALUE:
                 if only != NO_VALUE:
                     alias[param] = only
-                    changed = True
+                    trivial.append(param)
             elif is_param[other] or is_param[only]:
                 undecided.append(param)
-                passed[param] = [alias[row[place]] for row in rows]
-    if undecided and _decide(undecided, passed, alias, is_param, _WORK_FACTOR * arguments):
-        changed = True
-    if changed:
-        _apply(function, alias)
+                passed[param] = [row[place] if alias[row[place]] == NO_VALUE else alias[row[place]] for row in rows]
+    if undecided:
+        _decide(undecided, passed, alias, is_param, trivial, _WORK_FACTOR * arguments)
+    if trivial:
+        _apply(function, alias, trivial)
 
 
 def _decide(
-    undecided: list[int], passed: dict[int, list[int]], alias: list[int], is_param: list[bool], work: int
-) -> bool:
+    undecided: list[int],
+    passed: dict[int, list[int]],
+    alias: list[int],
+    is_param: list[bool],
+    trivial: list[int],
+    work: int,
+) -> None:
     """Look at `undecided` parameters again, and at those they are passed to, until no more is trivial or `work` is
     used up."""
     users: dict[int, list[int]] = {}
@@ -97,36 +105,35 @@ def _decide(
                         users[value].append(param)
                     else:
                         users[value] = [param]
-    changed = False
     while pending and work > 0:
         param = pending.pop()
-        if alias[param] != param:
+        if alias[param] != NO_VALUE:
             continue
         work -= len(passed[param]) + 1
         only = _only_value(param, passed[param], alias)
         if only == NO_VALUE:
             continue
         alias[param] = only
-        changed = True
+        trivial.append(param)
         waiting = users.pop(param, None)
         if waiting is not None:
             work -= len(waiting)
-            waiting = [user for user in waiting if alias[user] == user]
+            waiting = [user for user in waiting if alias[user] == NO_VALUE]
             pending.extend(waiting)
             if is_param[only]:
                 if only in users:
                     users[only].extend(waiting)
                 else:
                     users[only] = waiting
-    return changed
 
 
 def _only_value(param: int, values: list[int], alias: list[int]) -> int:
     """The value that all of `values` but `param` stand for, or NO_VALUE."""
     only = NO_VALUE
     for value in values:
-        while alias[value] != value:
-            alias[value] = alias[alias[value]]
+        while alias[value] != NO_VALUE:
+            if alias[alias[value]] != NO_VALUE:
+                alias[value] = alias[alias[value]]
             value = alias[value]
         if value == param or value == only:
             continue
@@ -136,31 +143,33 @@ def _only_value(param: int, values: list[int], alias: list[int]) -> int:
     return only
 
 
-def _apply(function: Function, alias: list[int]) -> None:
-    """Take the parameters that stand for other values out of their blocks, and rename all uses."""
-    for value, other in enumerate(alias):
-        while alias[other] != other:
-            other = alias[other]
-        alias[value] = other
+def _apply(function: Function, alias: list[int], trivial: list[int]) -> None:
+    """Take the `trivial` parameters, which stand for other values, out of their blocks, and rename all uses."""
+    for param in trivial:
+        value = alias[param]
+        while alias[value] != NO_VALUE:
+            value = alias[value]
+        while alias[param] != value:  # for the next one that comes this way
+            alias[param], param = value, alias[param]
     blocks = function.blocks
     kept: dict[int, list[int]] = {}  # by block that loses parameters: the places of those that stay
     for number in function.layout:
         params = blocks[number].params
-        places = [place for place, param in enumerate(params) if alias[param] == param]
-        if len(places) != len(params):
-            kept[number] = places
-            blocks[number].params = [params[place] for place in places]
+        if params:
+            places = [place for place, param in enumerate(params) if alias[param] == NO_VALUE]
+            if len(places) != len(params):
+                kept[number] = places
+                blocks[number].params = [params[place] for place in places]
     for number in function.layout:
         insts = blocks[number].insts
         for inst in insts:
             args = inst.args
             for place, value in enumerate(args):
-                if alias[value] != value:
+                if alias[value] != NO_VALUE:
                     args[place] = alias[value]
         for target in insts[-1].targets:
             args = target.args
             if args:
                 if target.block in kept:
-                    target.args = [alias[args[place]] for place in kept[target.block]]
-                else:
-                    target.args = [alias[value] for value in args]
+                    args = [args[place] for place in kept[target.block]]
+                target.args = [value if alias[value] == NO_VALUE else alias[value] for value in args]

@@ -92,15 +92,16 @@ def _empty_blocks(function: Function) -> dict[int, Target]:
         block = blocks[number]
         if len(block.insts) > 1 or block.insts[0].op != JUMP or is_header[number]:
             continue
-        if len(block.insts[0].targets[0].args) <= len(block.params):
+        target = block.insts[0].targets[0]
+        if len(target.args) <= len(block.params) and (not block.params or incoming[target.block] > 1):
             candidates.append(block)
     forward: dict[int, Target] = {}
     if not candidates:
         return forward
     used = _used_elsewhere(function, candidates)
     for block in candidates:
-        target = block.insts[0].targets[0]
-        if not block.params or (incoming[target.block] > 1 and block.number not in used):
+        if block.number not in used:
+            target = block.insts[0].targets[0]
             forward[block.number] = Target(target.block, target.args)
     _resolve_chains(blocks, forward)
     return forward

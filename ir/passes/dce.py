@@ -22,14 +22,17 @@ _REMOVABLE: Final[list[bool]] = [
 ]
 
 
+_NO_BLOCK: Final = -1
+
+
 def run(function: Function) -> None:
     blocks = function.blocks
     removable = _REMOVABLE
     count = len(function.value_types)
     needed = [False] * count
     makers: list[Inst | None] = [None] * count
-    home: dict[int, int] = {}
-    place: dict[int, int] = {}
+    home = [_NO_BLOCK] * count  # of parameters: the block, and the place among its parameters
+    place = [0] * count
     incoming: list[list[Target]] = [[] for _ in blocks]
     pending: list[int] = []
 
@@ -58,7 +61,7 @@ def run(function: Function) -> None:
                 if not needed[arg]:
                     needed[arg] = True
                     pending.append(arg)
-        elif value in home:
+        elif home[value] != _NO_BLOCK:
             position = place[value]
             for target in incoming[home[value]]:
                 arg = target.args[position]
