@@ -18,16 +18,18 @@ from .entry import EntryPoint, enable_vectorcall
 from .host import HostFunction
 from .layout import CTX_DATA_SEGMENTS, CTX_INSTANCE, CTX_MEMORIES, CTX_TABLES
 from .machine import Machine, machine
-from .memory import MemoryBlock
-from .state import StoreState
+from .memory import ClosedMemory, MemoryBlock
+from .state import CLOSED, StoreState
 from .traps import Frame, TrapInfo, set_exception_hook, set_trap_factory
-from .values import from_bits, set_reference_converters, signature_id, signature_type, to_bits
+from .values import from_bits, set_reference_converters, set_typed_values, signature_id, signature_type, to_bits
 
 __all__ = [
+    "CLOSED",
     "CTX_DATA_SEGMENTS",
     "CTX_INSTANCE",
     "CTX_MEMORIES",
     "CTX_TABLES",
+    "ClosedMemory",
     "CodeSpace",
     "EntryPoint",
     "Frame",
@@ -43,6 +45,7 @@ __all__ = [
     "set_exception_hook",
     "set_reference_converters",
     "set_trap_factory",
+    "set_typed_values",
     "signature_id",
     "signature_type",
     "to_bits",

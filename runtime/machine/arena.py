@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 import weakref
 from typing import Final
 
 from ..platform.interface import CodeMemory, Platform, PlatformError
+from .lifetime import keep_forever
 
 PAGE: Final = 4096
 STUB_ALIGN: Final = 64
@@ -34,6 +34,7 @@ class CodeArena:
     def __init__(self, platform: Platform) -> None:
         self.platform: Final = platform
         self.memory: Final = platform.allocate_code()
+        keep_forever(self.memory)
         self.start: Final = self.memory.executable
         self.end: Final = self.start + self.memory.size
         self.functions: Final = self.start + min(LARGEST_STUB_AREA, self.memory.size // 4)
@@ -126,11 +127,6 @@ def _take(free: dict[int, int], size: int) -> int:
             return address
         if taken:
             free[address] = taken
-
-
-def exiting() -> bool:
-    """Whether the interpreter is going down: nothing is unmapped then, a daemon thread may still be inside."""
-    return sys.is_finalizing()
 
 
 def _before_fork() -> None:

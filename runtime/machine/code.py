@@ -11,21 +11,25 @@ were there, so that a thread between the two instructions still finds the second
 
 from __future__ import annotations
 
+import ctypes
 import struct
 import weakref
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from typing import Final
 
+from brolga.jit.cache_format import CodeImage
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction
 
-from .arena import PAGE, CodeArena, exiting
+from .arena import PAGE, CodeArena
+from .lifetime import exiting
 
 PAD_SIZE: Final = 16
 FUNCTION_ALIGN: Final = 32
 LARGEST_CHUNK: Final = 1 << 20
 
 _PAD: Final = struct.Struct("<BiBi6x")  # mov eax, imm32; jmp rel32
+_JUMP: Final = struct.Struct("<Bi")
 _REL32: Final = struct.Struct("<i")
 _MOV_EAX: Final = 0xB8
 _JMP: Final = 0xE9
@@ -64,6 +68,7 @@ class CodeSpace:
         except TypeError:
             self._owner = lambda: owner
         self._functions: list[CompiledFunction | None] = [None] * count
+        self._image: CodeImage | None = None
         self._addresses = [0] * count
         self._starts: list[tuple[int, int]] = []  # (address of code, function), sorted
         self._room: list[tuple[int, int]] = []  # at most one (address, size): where the next code goes
@@ -108,7 +113,22 @@ class CodeSpace:
 
     def compiled(self, func: int) -> CompiledFunction | None:
         """The installed function, or None."""
-        return self._functions[func - self.first]
+        place = func - self.first
+        function = self._functions[place]
+        if function is None and self._image is not None and self._addresses[place]:
+            found = bisect_left(self._image.funcs, func)
+            if found < len(self._image.funcs) and self._image.funcs[found] == func:
+                function = self._functions[place] = self._image.function(found)
+        return function
+
+    def installed(self) -> int:
+        """How many functions are installed."""
+        return len(self._starts)
+
+    def compiled_functions(self) -> list[CompiledFunction]:
+        """All functions that are installed, in order."""
+        functions = [self.compiled(self.first + place) for place in range(self.count) if self._addresses[place]]
+        return [function for function in functions if function is not None]
 
     def compile(self, func: int) -> int:
         """Compile and install a function unless that has happened. Returns the address of its code."""
@@ -141,6 +161,41 @@ class CodeSpace:
             insort(self._starts, (address, index))
             self._addresses[index - first] = address
             self._patch_pad(index, address)
+
+    def install_image(self, image: CodeImage) -> None:
+        """Install the functions of an image: one copy, and a patch for each pad. Comes before any other installation."""
+        if self._starts:
+            raise ValueError("functions are installed already")
+        if image.funcs and not (self.first <= image.funcs[0] and image.funcs[-1] < self.first + self.count):
+            raise ValueError("the image is of another module")
+        base = self._place(len(image.code))
+        self._arena.write(base, self._close_relocations(image, base))
+        pads = bytearray(ctypes.string_at(self._pads, self.count * PAD_SIZE))
+        addresses = [base + start for start in image.starts]
+        distance = -(self._pads + 5)
+        for func, address in zip(image.funcs, addresses, strict=True):
+            offset = PAD_SIZE * (func - self.first)
+            _JUMP.pack_into(pads, offset, _JMP, address - offset + distance)
+            self._addresses[func - self.first] = address
+        self._image = image
+        self._starts = list(zip(addresses, image.funcs, strict=True))
+        self._arena.write(self._pads, pads)
+
+    def _close_relocations(self, image: CodeImage, base: int) -> bytes | bytearray:
+        relocations = image.open
+        if not relocations:
+            return image.code
+        code = bytearray(image.code)
+        for i in range(0, len(relocations), 4):
+            offset, kind, target, addend = relocations[i : i + 4]
+            if kind == RELOC_TRAP:
+                address = self._trap_routine
+            elif kind == RELOC_FUNC and self.first <= target < self.first + self.count:
+                address = self.pad(target)
+            else:
+                raise ValueError(f"relocation of kind {kind} to {target}")
+            _REL32.pack_into(code, offset, address + addend - (base + offset))
+        return code
 
     def _place(self, size: int) -> int:
         """An aligned address with room for `size` bytes."""
@@ -191,7 +246,7 @@ class CodeSpace:
         if position < 0:
             return None
         start, index = self._starts[position]
-        function = self._functions[index - self.first]
+        function = self.compiled(index)
         if function is None or pc - start > len(function.code):
             return None
         return function, index, pc - start

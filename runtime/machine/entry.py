@@ -11,6 +11,7 @@ import ctypes
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import VALUE_TYPE_NAMES, FuncType
 
 from .entry_code import ENTRY_RECORD, ENTRY_SIZE, ENTRY_STORE, ENTRY_VECTORCALL
@@ -106,7 +107,8 @@ class EntryPoint(_NativeEntryPoint):  # type: ignore[misc]
 
     `bind` must be called once, before the first call. Derive `class Func(EntryPoint)` with `__slots__` and apply
     `enable_vectorcall` to it. A call converts arguments and results as `values` says: no result gives None, one the value,
-    several a list. The call is refused with TypeError for a wrong number of arguments, a wrong type or a wrong store.
+    several a list. The call is refused with WasmtimeError for a wrong number of arguments or another store, with TypeError for
+    a wrong type.
     """
 
     __slots__ = (
@@ -153,24 +155,27 @@ def slow_call(func: EntryPoint, *args: object) -> object:
     func._entry_calls += 1
     if func._entry_calls == CALLS_UNTIL_FAST:
         _u64(id(func) + ENTRY_VECTORCALL).value = func._machine.entry_code(type, make=True)
-    if len(args) != len(type.params) + 1:
-        raise TypeError(
-            f"a function of type {type} takes a store and {len(type.params)} values, not {_count(len(args))}"
-        )
+    if not args:
+        raise TypeError("Func.__call__() missing 1 required positional argument: 'store'")
+    given, expected = len(args) - 1, len(type.params)
+    if given != expected:
+        many = "many" if given > expected else "few"
+        raise WasmtimeError(f"too {many} parameters provided: given {given}, expected {expected}")
     store = args[0]
-    if store is not func._entry_store and getattr(store, "_store", None) is not func._entry_store:
-        raise TypeError(f"the first argument must be the function's own store, not {store!r}")
+    if store is not func._entry_store:
+        try:
+            of_storelike = store._store  # type: ignore[attr-defined]
+        except AttributeError:
+            raise TypeError(f"expected a Store, not {store!r}") from None
+        if of_storelike is not func._entry_store:
+            raise WasmtimeError("function used with the wrong store")
     bits = []
     for i, (value_type, value) in enumerate(zip(type.params, args[1:])):
         try:
             bits.append(to_bits(value_type, value, func._entry_store))
-        except (TypeError, OverflowError) as error:
+        except TypeError as error:
             error.add_note(f"for parameter {i} of type {VALUE_TYPE_NAMES[value_type]}")
             raise
     results = func._machine.call_raw(func._entry_record, type, bits)
     values = [from_bits(t, result, func._entry_store) for t, result in zip(type.results, results)]
     return None if not values else values[0] if len(values) == 1 else values
-
-
-def _count(given: int) -> str:
-    return f"{given} arguments" if given else "no arguments or too many"

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from brolga.ir.errors import WasmtimeError
 from brolga.jit.vmctx import (
     CTX_ACTIVATION,
     CTX_MEMORY0_BASE,
@@ -34,16 +35,18 @@ Dispatch = Callable[[int], None]  # given the address of a call buffer
 
 
 def results_to_bits(type: FuncType, value: object, store: object) -> list[int]:
-    """Raw results of what a host function returned; TypeError if it does not fit."""
+    """Raw results of what a host function returned; TypeError or WasmtimeError if it does not fit."""
     types = type.results
     if not types:
         if value is not None:
-            raise TypeError(f"a host function of type {type} must return None, not {value!r}")
+            raise WasmtimeError("callback produced results when it shouldn't")
         return []
     if len(types) == 1:
         return [to_bits(types[0], value, store)]
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or len(value) != len(types):
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
         raise TypeError(f"a host function of type {type} must return a sequence of {len(types)} values, not {value!r}")
+    if len(value) != len(types):
+        raise WasmtimeError("callback produced wrong number of results")
     return [to_bits(t, item, store) for t, item in zip(types, value)]
 
 

@@ -45,7 +45,8 @@ STATE_TRAP_ADDRESS: Final = 80  # faulting address, or 0
 STATE_TRAP_CODE: Final = 88  # trap code, or -1: look the pc up
 STATE_TRAP_RETURN: Final = 92  # u32, not zero if the pc is a return address
 STATE_OBJECT: Final = 96  # PyObject* (borrowed) of the StoreState
-STATE_SIZE: Final = 104
+STATE_ENTRY_THREAD: Final = 104  # what entries compare with: STATE_THREAD, or nobody if they must call `_attach`
+STATE_SIZE: Final = 112
 
 # The thread record.
 THREAD_FS: Final = 0  # the thread's fs base, which names it; 0 if the record is free

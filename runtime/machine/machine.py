@@ -9,6 +9,7 @@ import platform as os_platform
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -43,16 +44,18 @@ from .entry_code import (
 )
 from .host import HostFunction, builtin_dispatch
 from .host_code import fast_host_call, has_fast_host_call
+from .lifetime import keep_forever
 from .memory import RESERVATION, MemoryBlock, PlainMemory, ReservationPool, ReservedMemory
-from .state import StoreState
+from .state import StoreState, request_end_of_all
 from .threads import ThreadRecords
-from .traps import raise_trap, report_passing
+from .traps import raise_trap, refuse_entry, report_passing
 
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
 
 POLL_SECONDS: Final = 0.005  # where polls do what signals do elsewhere
 IDLE_POLLS: Final = 20
+EXIT_PATIENCE: Final = 2.0  # seconds: longer than any host routine or page fault keeps a thread
 
 _C_API: Final = (
     "PyErr_CheckSignals",
@@ -101,12 +104,14 @@ class Machine:
         self.name: Final = platform.name
         self.arena: Final = CodeArena(platform)
         self._keep: list[object] = []  # what machine code refers to
+        keep_forever(self)
         cells = (ctypes.c_uint64 * (L.CELL_SIZE // 8))()
         self._keep.append(cells)
         self._cells = ctypes.addressof(cells)
         _u32(self._cells + L.CELL_PID).value = os.getpid()
         _u32(self._cells + L.CELL_PARKED).value = 1
         self.threads: Final = ThreadRecords(platform, self._cells)
+        self._closed = False
         self._watchdog_runs = False
         self._watchdog_event = threading.Event()
         self._reservations = ReservationPool(platform) if platform.reservations and self._can_reserve() else None
@@ -264,12 +269,17 @@ class Machine:
     # --- Threads and interruption ---------------------------------------------------------------------------------------
 
     def _attach(self, state: StoreState) -> None:
-        """Called by an entry whose thread is not the one that the state has seen last."""
+        """Called by an entry whose thread is not the one that the state has seen last, and where entries are refused."""
+        if self._closed and threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("the interpreter is shutting down")
+        if state.refusal:
+            refuse_entry(state.refusal)
         record = self.threads.current()
         thread = _u64(state.address + L.STATE_THREAD)
         if state.running and thread.value != record:
             raise RuntimeError("the store is in use on another thread")
         thread.value = record
+        _u64(state.address + L.STATE_ENTRY_THREAD).value = record
         self._start_watchdog()
 
     def _start_watchdog(self) -> None:
@@ -303,14 +313,15 @@ class Machine:
         if self._handlers is not None and _u64(record + L.THREAD_STATE).value:
             self.platform.signal_thread(_u32(record + L.THREAD_ID).value, self._handlers.diversion_signal)
 
-    def interrupt_all(self) -> None:
-        """End every activation of this machine, on all threads."""
+    def in_wasm(self) -> list[int]:
+        """Records of threads that are in wasm now, not in a host function."""
+        return [record for record in self.threads.all() if _u64(record + L.THREAD_STATE).value]
+
+    def close_entries(self) -> None:
+        """At exit: from now on only the main thread may enter wasm from outside."""
+        self._closed = True
         for record in self.threads.all():
-            state = _u64(record + L.THREAD_STATE).value
-            if state:
-                _u64(state + L.STATE_REQUEST).value = _u64(state + L.STATE_COUNTER).value
-                _u32(state + L.STATE_INTERRUPT).value = 1
-                self.kick(record)
+            _u64(record + L.THREAD_FS).value = 0
 
     def take_first_place(self) -> None:
         """Make our signal handlers the first again if somebody has replaced them. Call it at each instantiation."""
@@ -456,8 +467,17 @@ def _after_fork_in_child() -> None:
 
 
 def _at_exit() -> None:
-    for machine in _machines.values():
-        machine.interrupt_all()
+    """No thread shall be in wasm when the interpreter drops the contexts, tables and functions of its stores."""
+    machines = list(_machines.values())
+    for machine in machines:
+        machine.close_entries()
+    request_end_of_all()
+    patience = EXIT_PATIENCE
+    while patience > 0 and (records := [(machine, record) for machine in machines for record in machine.in_wasm()]):
+        for machine, record in records:
+            machine.kick(record)
+        time.sleep(POLL_SECONDS)  # lets them have the GIL
+        patience -= POLL_SECONDS
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

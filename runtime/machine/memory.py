@@ -9,7 +9,7 @@ from typing import Final
 from brolga.jit.vmctx import MEMORY_BASE, MEMORY_LENGTH
 
 from ..platform.interface import Platform, PlatformError
-from .arena import exiting
+from .lifetime import exiting, keep_forever
 
 _u64 = ctypes.c_uint64.from_address
 
@@ -48,14 +48,25 @@ class MemoryBlock:
         """Make it `length` bytes (new ones zero). False if the system refuses or `length` exceeds the maximum."""
         raise NotImplementedError
 
+    def pin(self) -> MemoryBlock:
+        """This block, as the owner of the bytes of a view: they stay where they are as long as it lives, also when the memory
+        moves on growing."""
+        return self
+
     def release(self) -> None:
         """Give the pages back. The record's length becomes 0. Must not be called while code may still use it; called by the
         finaliser otherwise."""
         raise NotImplementedError
 
     def __del__(self) -> None:
-        if not exiting():
+        if exiting():
+            self._leak()
+        else:
             self.release()
+
+    def _leak(self) -> None:
+        """Leave everything where it is."""
+        keep_forever(self._record)
 
 
 class ReservationPool:
@@ -107,6 +118,19 @@ class ReservedMemory(MemoryBlock):
             self._pool.give(address, length)
 
 
+class ClosedMemory(MemoryBlock):
+    """What is left of a memory when its store is closed: no bytes."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def grow(self, length: int) -> bool:
+        return False
+
+    def release(self) -> None:
+        pass
+
+
 class PlainMemory(MemoryBlock):
     """A plain allocation, which moves when it grows beyond what was allocated: accesses compare with the record."""
 
@@ -115,6 +139,8 @@ class PlainMemory(MemoryBlock):
         self._platform = platform
         self._capacity = 0
         self._keep: object = None
+        self._pinned = False
+        self._outgrown: list[object] = []  # allocations that views may refer to
         if not self.grow(length):
             raise PlatformError(f"no memory for {length} bytes")
 
@@ -130,11 +156,22 @@ class PlainMemory(MemoryBlock):
             except PlatformError:
                 return False
             ctypes.memmove(new_base, base, now)
+            if self._pinned:
+                self._outgrown.append(self._keep)
             self._keep, self._capacity, base = keep, capacity, new_base
         self._set(base, length)
         return True
 
+    def pin(self) -> MemoryBlock:
+        self._pinned = True
+        return self
+
+    def _leak(self) -> None:
+        super()._leak()
+        keep_forever(self._keep)
+
     def release(self) -> None:
         self._set(0, 0)
         self._keep = None
+        self._outgrown.clear()
         self._capacity = 0

@@ -19,7 +19,7 @@ FS_BASE_TO_RCX: Final = ".byte 0x64, 0x48, 0x8b, 0x0c, 0x25, 0, 0, 0, 0"
 # Enter wasm: build the entry frame. In: r15, rsp aligned to 16. Out: rbx, rbp, memory base set. Wants the labels of ENTER_COLD.
 ENTER: Final = """
     mov rbx, [r15 + {CTX_ACTIVATION}]
-    mov rbp, [rbx + {STATE_THREAD}]
+    mov rbp, [rbx + {STATE_ENTRY_THREAD}]
     {FS_BASE_TO_RCX}
     cmp rcx, [rbp + {THREAD_FS}]
     jne attach

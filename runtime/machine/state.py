@@ -7,18 +7,19 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from . import layout as L
-from .arena import exiting
+from .lifetime import exiting, keep_forever
 
 if TYPE_CHECKING:
     from .machine import Machine
 
 STATES_A_BLOCK: Final = 32
+CLOSED: Final = -1  # a reason to refuse entries: the store is closed
 
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
 
 # Memory of states is reused and never freed: the watchdog may look at a state at any time.
-_blocks: list[object] = []
+_blocks: list[int] = []
 _free: deque[int] = deque()
 
 
@@ -27,10 +28,24 @@ def _allocate() -> int:
         return _free.pop()
     except IndexError:
         block = (ctypes.c_uint64 * (L.STATE_SIZE // 8 * STATES_A_BLOCK))()
-        _blocks.append(block)
+        keep_forever(block)
         start = ctypes.addressof(block)
+        _blocks.append(start)
         _free.extend(start + L.STATE_SIZE * i for i in range(1, STATES_A_BLOCK))
         return start
+
+
+def request_end_of_all() -> None:
+    """Ask every activation that is on some thread's stack now to end as soon as it can."""
+    for start in _blocks:
+        for address in range(start, start + L.STATE_SIZE * STATES_A_BLOCK, L.STATE_SIZE):
+            if _u64(address + L.STATE_ACTIVATION).value:
+                request_end(address)
+
+
+def request_end(address: int) -> None:
+    _u64(address + L.STATE_REQUEST).value = _u64(address + L.STATE_COUNTER).value
+    _u32(address + L.STATE_INTERRUPT).value = 1
 
 
 class StoreState:
@@ -40,13 +55,15 @@ class StoreState:
     any context that points to it.
     """
 
-    __slots__ = ("__weakref__", "address", "machine")
+    __slots__ = ("__weakref__", "address", "machine", "refusal")
 
     def __init__(self, machine: Machine) -> None:
         self.machine: Final = machine
         self.address: Final = _allocate()  # of the activation state
         ctypes.memset(self.address, 0, L.STATE_SIZE)
         _u64(self.address + L.STATE_THREAD).value = machine.threads.nobody
+        _u64(self.address + L.STATE_ENTRY_THREAD).value = machine.threads.nobody
+        self.refusal = 0  # why entries are refused: a trap code, CLOSED, or 0
         _u64(self.address + L.STATE_OBJECT).value = id(self)
 
     @property
@@ -56,11 +73,21 @@ class StoreState:
 
     def interrupt(self) -> None:
         """From any thread: end every activation that is running now with an INTERRUPT trap. Later ones are not affected."""
-        address = self.address
-        _u64(address + L.STATE_REQUEST).value = _u64(address + L.STATE_COUNTER).value
-        _u32(address + L.STATE_INTERRUPT).value = 1
+        request_end(self.address)
         if self.running:
-            self.machine.kick(_u64(address + L.STATE_THREAD).value)
+            self.machine.kick(_u64(self.address + L.STATE_THREAD).value)
+
+    def refuse(self, reason: int) -> None:
+        """From any thread: end every activation that is running now, and let no more begin until `allow` is called. What would
+        begin raises the trap with the code `reason`, or ValueError if that is CLOSED."""
+        self.refusal = reason
+        _u64(self.address + L.STATE_ENTRY_THREAD).value = self.machine.threads.nobody
+        if self.running:
+            self.interrupt()
+
+    def allow(self) -> None:
+        """Let activations begin again."""
+        self.refusal = 0
 
     def __del__(self) -> None:
         if not exiting():

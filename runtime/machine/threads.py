@@ -14,7 +14,7 @@ from typing import Final
 
 from ..platform.interface import Platform
 from . import layout as L
-from .arena import exiting
+from .lifetime import exiting, keep_forever
 
 RECORDS_A_BLOCK: Final = 16
 
@@ -29,7 +29,6 @@ class ThreadRecords:
         self._platform = platform
         self._cells = cells
         self._local = threading.local()
-        self._blocks: list[object] = []  # memory of the records
         self._unused: list[int] = []
         self.nobody: Final = self._new_record()  # the thread of states that never ran
         _u64(cells + L.CELL_MAIN).value = self.nobody
@@ -39,7 +38,7 @@ class ThreadRecords:
             return self._unused.pop()
         except IndexError:
             block = (ctypes.c_uint64 * (L.THREAD_SIZE // 8 * RECORDS_A_BLOCK))()
-            self._blocks.append(block)
+            keep_forever(block)
             start = ctypes.addressof(block)
             self._unused.extend(start + L.THREAD_SIZE * i for i in range(1, RECORDS_A_BLOCK))
             return start

@@ -13,7 +13,7 @@ from brolga.jit.code import CompiledFunction
 
 from . import layout as L
 from .code import find_code
-from .state import StoreState
+from .state import CLOSED, StoreState
 
 _i32 = ctypes.c_int32.from_address
 _u32 = ctypes.c_uint32.from_address
@@ -102,6 +102,13 @@ def raise_trap(state: StoreState) -> None:
     if code < 0:
         raise UnexpectedFault(f"unexpected fault at pc {pc:#x}, address {fault:#x}, in {_describe(frames)}")
     raise _factory(TrapInfo(code, frames, fault))
+
+
+def refuse_entry(reason: int) -> None:
+    """Raise what an entry raises that `StoreState.refuse` keeps out."""
+    if reason == CLOSED:
+        raise ValueError("already closed")
+    raise _factory(TrapInfo(reason, []))
 
 
 def _describe(frames: list[Frame]) -> str:

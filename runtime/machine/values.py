@@ -67,6 +67,16 @@ def set_reference_converters(to_python: ReferenceToPython, from_python: Referenc
     _reference_from_python = from_python
 
 
+_typed_values: tuple[type, ...] = ()
+
+
+def set_typed_values(cls: type) -> None:
+    """Set, for the whole process, the class of values that know their type: `value.of_type(code)` gives the plain value, or
+    raises TypeError if it is of another type."""
+    global _typed_values
+    _typed_values = (cls,)
+
+
 def from_bits(type: int, bits: int, store: object = None) -> object:
     """The Python value of raw `bits`: signed int, float, or what the reference converter gives."""
     if type == I32:
@@ -83,21 +93,26 @@ def from_bits(type: int, bits: int, store: object = None) -> object:
 
 
 def to_bits(type: int, value: object, store: object = None) -> int:
-    """The raw bits of a Python value, or TypeError/OverflowError.
+    """The raw bits of a Python value, or TypeError.
 
-    Integers are taken in the signed and the unsigned range of the type; floats from anything with `__float__`
-    (f32 rounds to nearest, overflow gives infinity).
+    Integers are taken modulo 2**32 or 2**64; floats from anything with `__float__` (f32 rounds to nearest, overflow gives
+    infinity).
     """
+    if isinstance(value, _typed_values):
+        value = value.of_type(type)  # type: ignore[attr-defined]
     if type == I32 or type == I64:
-        number = index(value)  # type: ignore[arg-type]
-        bits = 32 if type == I32 else 64
-        if not -(1 << (bits - 1)) <= number < 1 << bits:
-            raise OverflowError(f"{number} does not fit {VALUE_TYPE_NAMES[type]}")
-        return number & ((1 << bits) - 1)
+        try:
+            number = index(value)  # type: ignore[arg-type]
+        except TypeError:
+            raise _inconvertible(type, value) from None
+        return number & (0xFFFF_FFFF if type == I32 else 0xFFFF_FFFF_FFFF_FFFF)
     if type == F32 or type == F64:
         if isinstance(value, (str, bytes, bytearray)):
-            raise TypeError(f"a number is needed for {VALUE_TYPE_NAMES[type]}, not {value.__class__.__name__}")
-        number_f = float(value)  # type: ignore[arg-type]
+            raise _inconvertible(type, value)
+        try:
+            number_f = float(value)  # type: ignore[arg-type]
+        except TypeError:
+            raise _inconvertible(type, value) from None
         if type == F64:
             wide: int = _U64.unpack(_F64.pack(number_f))[0]
             return wide
@@ -110,3 +125,7 @@ def to_bits(type: int, value: object, store: object = None) -> int:
     if type == FUNCREF or type == EXTERNREF:
         return _reference_from_python(store, value, type)
     raise TypeError(f"values of type {VALUE_TYPE_NAMES.get(type, hex(type))} cannot be passed")
+
+
+def _inconvertible(type: int, value: object) -> TypeError:
+    return TypeError(f"don't know how to convert {value!r} to {VALUE_TYPE_NAMES[type]}")

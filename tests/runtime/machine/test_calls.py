@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from brolga.ir.errors import WasmtimeError
 from brolga.jit import builtins
 from brolga.jit.vmctx import CTX_BUILTINS, FUNC_VMCTX
 from brolga.jit.wasm.types import F32, F64, I32, I64, IR_TYPE, FuncType
@@ -153,11 +154,11 @@ def test_host_call_keeps_callee_saved_registers(platform: str) -> None:
     assert world.call(0, i32_i32, 5) == [10 + 36]
 
 
-@pytest.mark.parametrize("result", [None, "5", 1.5, 1 << 32, -(1 << 31) - 1, [1], object()])
+@pytest.mark.parametrize("result", [None, "5", 1.5, [1], object()])
 def test_host_result_of_wrong_type_raises(platform: str, result: object) -> None:
     world = World([function(0, CALL_HOST_AND_KEEP)], platform)
     world.import_function(i32_i32, lambda x: result)
-    with pytest.raises((TypeError, OverflowError)):
+    with pytest.raises((TypeError, WasmtimeError)):
         world.call(0, i32_i32, 5)
     assert not world.state.running
 
@@ -271,8 +272,8 @@ def test_fast_host_call_agrees_with_generic(platform: str, types: tuple[int, ...
         assert repr(seen[-2]) == repr(seen[-1])
 
 
-@pytest.mark.parametrize("result", [-1, 0, 1, 2**31, 2**32 - 1, -(2**31), True])
-def test_host_results_in_range(platform: str, result: int) -> None:
+@pytest.mark.parametrize("result", [-1, 0, 1, 2**31, 2**32 - 1, -(2**31), True, 2**32, -(2**31) - 1, 10**30])
+def test_host_results_wrap(platform: str, result: int) -> None:
     world = World([function(0, CALL_HOST_AND_KEEP)], platform)
     world.import_function(i32_i32, lambda x: result)
     assert world.call(0, i32_i32, 0) == [(result + 36) & 0xFFFF_FFFF]
@@ -296,7 +297,7 @@ def test_host_calls_leak_no_references(platform: str) -> None:
     world.import_function(type, host)
     argument = 1 << 62
     for _ in range(50):
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError, WasmtimeError):
             world.call(0, type, argument, 5)
     results[-1].__traceback__ = None  # type: ignore[attr-defined]
     gc.collect()

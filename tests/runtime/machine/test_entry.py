@@ -10,6 +10,7 @@ import weakref
 import pytest
 
 from brolga.ir import trap_codes
+from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, I32, I64, FuncType
 from brolga.runtime.machine import EntryPoint, enable_vectorcall, from_bits, to_bits, values
 from brolga.runtime.machine import entry as entry_module
@@ -106,23 +107,35 @@ def test_other_kinds_of_ints(value: object, result: int) -> None:
     assert entry(world, 0, i32_i32, store)(store, value) == result
 
 
-@pytest.mark.parametrize("value", [2**32, -(2**31) - 1, 2**63, 2**64, -(2**63), 10**30, 1.0, "1", None, object()])
+@pytest.mark.parametrize("value", [1.0, "1", None, object()])
 def test_bad_i32_is_refused(platform: str, value: object) -> None:
     store = Store()
     world = World([function(0, "lea eax, [rdi + 1]\n ret")], platform)
     world.machine.entry_code(i32_i32, make=True)
     func = entry(world, 0, i32_i32, store)
-    with pytest.raises((TypeError, OverflowError)):
+    with pytest.raises((TypeError, WasmtimeError)):
         func(store, value)
     assert not world.state.running
     assert func(store, 1) == 2
 
 
-@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, 1.0, "1"])
+@pytest.mark.parametrize("value", [2**32, -(2**31) - 1, 2**63, 2**64, -(2**63), 10**30, -1])
+def test_ints_are_taken_modulo(platform: str, value: int) -> None:
+    """As wasmtime-py does."""
+    store = Store()
+    world = World([function(0, "mov eax, edi\n ret"), function(1, "mov rax, rdi\n ret")], platform)
+    for index, type, bits in ((0, i32_i32, 32), (1, FuncType((I64,), (I64,)), 64)):
+        func = entry(world, index, type, store)
+        half = 1 << (bits - 1)
+        for _ in range(20):  # the slow way, and the fast one
+            assert func(store, value) == (value + half) % (2 * half) - half
+
+
+@pytest.mark.parametrize("value", [1.0, "1"])
 def test_bad_i64_is_refused(value: object) -> None:
     store = Store()
     world = World([function(0, "lea rax, [rdi + 1]\n ret")])
-    with pytest.raises((TypeError, OverflowError)):
+    with pytest.raises((TypeError, WasmtimeError)):
         entry(world, 0, FuncType((I64,), (I64,)), store)(store, value)
 
 
@@ -141,13 +154,13 @@ def test_wrong_arguments_are_refused(platform: str, args: tuple[object, ...]) ->
     func = entry(world, 0, i32_i32, store)
     world.machine.entry_code(i32_i32, make=True)
     for tried in (func, entry(world, 0, i32_i32, store)):
-        with pytest.raises(TypeError):
+        with pytest.raises((TypeError, WasmtimeError)):
             tried(*(store if arg == "store" else arg for arg in args))
-    with pytest.raises(TypeError):
+    with pytest.raises((TypeError, WasmtimeError)):
         func(*(store if arg == "store" else arg for arg in args))
-    with pytest.raises(TypeError):
+    with pytest.raises((TypeError, WasmtimeError)):
         func(store, 1, name=2)
-    with pytest.raises(TypeError):
+    with pytest.raises((TypeError, WasmtimeError)):
         func(store, x=1)
     assert func(store, 1) == 2
 

@@ -409,25 +409,61 @@ def test_exit_with_a_daemon_thread_in_wasm(platform: str, func: int) -> None:
     assert result.stdout == "exiting\n"
 
 
-def test_nothing_is_unmapped_at_exit() -> None:
-    """A thread that enters wasm after everything was interrupted is still there when the interpreter drops the modules."""
-    script = """
+@pytest.mark.parametrize("platform", ["linux", "minimal"])
+def test_no_thread_enters_wasm_after_the_others_were_interrupted(platform: str) -> None:
+    """Exit functions that were registered before run after ours."""
+    first = """
         import atexit, threading, time
         late = threading.Event()
         def call():
             late.wait()
-            world.call(3, nothing)
-        atexit.register(lambda: (late.set(), time.sleep(0.1)))
+            try:
+                world.call(3, nothing)
+            except RuntimeError as error:
+                print(error)
+        def at_exit():
+            late.set()
+            time.sleep(0.1)
+            assert world.call(2, i32_i32, 1) == [2]  # the main thread may
+        atexit.register(at_exit)
     """
-    body = """
-        world = World(CODE)
+    script = f"""
+        world = World(CODE, {platform!r})
+        assert world.call(2, i32_i32, 1) == [2]
         threading.Thread(target=call, daemon=True).start()
-        class AtTheEnd:
-            def __del__(self):
-                time.sleep(0.05)    # the thread runs meanwhile, if its code is still there
-        world.machine.at_the_end = AtTheEnd()
     """
-    run(body, first=script)
+    assert run(script, first=first).stdout == "the interpreter is shutting down\n"
+
+
+def test_exit_while_a_host_function_sleeps() -> None:
+    """Its wasm frames are still on a stack when the interpreter is gone."""
+    run("""
+        world = World(CODE)
+        world.import_function(i32_i32, lambda x: time.sleep(0.2))
+        threading.Thread(target=lambda: world.call(4, i32_i32, 1), daemon=True).start()
+        time.sleep(0.1)
+        class AtTheEnd:
+            def __del__(self, sleep=time.sleep):
+                sleep(0.3)
+        sys.modules["at_the_end"] = AtTheEnd()
+    """)
+
+
+def test_watchdog_outlives_the_interpreter() -> None:
+    """Its cells and records are not freed: memory that is given back to the system would show."""
+    run("""
+        world = World(CODE)
+        when_running(world, world.state.interrupt)
+        try:
+            world.call(3, nothing)
+        except WasmTrap:
+            pass
+        class AtTheEnd:
+            def __del__(self, trim=ctypes.CDLL(None).malloc_trim, sleep=time.sleep):
+                trim(0)
+                sleep(0.05)
+        sys.modules["at_the_end"] = AtTheEnd()
+    """)
 
 
 def test_exit_within_wasm() -> None:

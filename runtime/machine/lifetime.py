@@ -1,0 +1,24 @@
+"""What outlives the interpreter.
+
+When CPython goes down it drops all modules while native threads still run: the watchdog, and daemon threads that are in wasm or
+come back from a host function. What their machine code refers to by address must not be freed or unmapped then.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_increase = ctypes.pythonapi.Py_IncRef
+_increase.argtypes = [ctypes.py_object]
+_increase.restype = None
+
+
+def keep_forever(thing: object) -> None:
+    """Never free this object."""
+    _increase(thing)
+
+
+def exiting() -> bool:
+    """Whether the interpreter is going down: nothing is given back then."""
+    return sys.is_finalizing()
