@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from brolga.ir.errors import WasmtimeError
 
+from .managed import Consumable
+
 
 def write_only(setter: Callable[..., None]) -> property:
     """A property that can be set and not read."""
@@ -36,13 +38,25 @@ def _absent(name: str) -> property:
     return property(None, setter, None, "Not implemented: may only be set to False.")
 
 
-class Config:
-    """Global configuration, used to create an `Engine`."""
+def _number() -> property:
+    def setter(self: object, size: int) -> None:
+        if not isinstance(size, int):
+            raise TypeError("expected an int")
+
+    return property(None, setter, None, "A number of bytes: accepted, without effect on what a program computes.")
+
+
+class Config(Consumable):
+    """Global configuration, used to create an `Engine`, which uses it up."""
+
+    __slots__ = ("_eager", "_epochs", "_opt_level", "_platform", "_shared_memory")
 
     def __init__(self) -> None:
         self._platform = ""
         self._eager = False
         self._opt_level = 2
+        self._epochs = False
+        self._shared_memory = False
 
     @write_only
     def platform(self, name: str) -> None:
@@ -71,20 +85,60 @@ class Config:
 
     @write_only
     def profiler(self, profiler: str) -> None:
-        """`none`."""
-        if profiler not in ("none",):
+        """`none`: there is no other."""
+        if profiler in ("jitdump", "vtune", "perfmap"):
+            raise WasmtimeError(f"the profiler {profiler} is not supported")
+        if profiler != "none":
             raise WasmtimeError(f"unknown profiler: {profiler}")
 
     @write_only
     def cache(self, enabled: bool | str) -> None:
         """Code is not cached on disk: only False is accepted."""
+        if not isinstance(enabled, (bool, str)):
+            raise TypeError("expected string or bool")
         if enabled is not False:
             raise WasmtimeError("there is no code cache")
 
     @write_only
     def max_wasm_stack(self, size: int) -> None:
         """Sizes other than the built-in one are not supported."""
+        if not isinstance(size, int):
+            raise TypeError("expected an int")
         raise WasmtimeError(f"the size of wasm stacks cannot be configured (asked for {size} bytes)")
+
+    @write_only
+    def epoch_interruption(self, enabled: bool) -> None:
+        """Whether stores have a deadline in epochs: see `Store.set_epoch_deadline`. Costs running code nothing."""
+        self._epochs = bool(enabled)
+
+    @write_only
+    def shared_memory(self, enable: bool) -> None:
+        """Whether `SharedMemory` objects can be made."""
+        self._shared_memory = _bool(enable)
+
+    @write_only
+    def target(self, triple: str) -> None:
+        """The target that code is made for: x86-64 Linux, and nothing else."""
+        if not isinstance(triple, str):
+            raise TypeError("expected a str")
+        if triple.split("-")[0] != "x86_64" or "linux" not in triple.split("-"):
+            raise WasmtimeError(f"Unrecognized architecture: {triple}")
+
+    def cranelift_flag_enable(self, flag: str) -> None:
+        """Flags of another compiler: refused."""
+        if not isinstance(flag, str):
+            raise TypeError("expected a str")
+        raise WasmtimeError(f"there is no compiler flag `{flag}`")
+
+    def cranelift_flag_set(self, key: str, value: str) -> None:
+        """Flags of another compiler: refused, but for `opt_level`."""
+        if not isinstance(key, str):
+            raise TypeError("expected a str for key")
+        if not isinstance(value, str):
+            raise TypeError("expected a str for value")
+        if key != "opt_level":
+            raise WasmtimeError(f"there is no compiler flag `{key}`")
+        self.cranelift_opt_level = value
 
     @write_only
     def signals_based_traps(self, enable: bool) -> None:
@@ -106,6 +160,10 @@ class Config:
     wasm_multi_value = _harmless()
     wasm_relaxed_simd_deterministic = _harmless()
 
+    memory_reservation = _number()
+    memory_guard_size = _number()
+    memory_reservation_for_growth = _number()
+
     # Proposals and features that are not implemented: may be switched off, not on.
     wasm_threads = _absent("wasm_threads")
     wasm_tail_call = _absent("wasm_tail_call")
@@ -122,7 +180,5 @@ class Config:
     wasm_component_model = _absent("wasm_component_model")
     wasm_component_model_map = _absent("wasm_component_model_map")
     wasm_component_model_implements = _absent("wasm_component_model_implements")
-    shared_memory = _absent("shared_memory")
     consume_fuel = _absent("consume_fuel")
-    epoch_interruption = _absent("epoch_interruption")
     cranelift_nan_canonicalization = _absent("cranelift_nan_canonicalization")

@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import os
-from typing import final
+import threading
+import weakref
+from typing import TYPE_CHECKING, final
+
+from brolga.ir.trap_codes import INTERRUPT
 
 from .config import Config
 from .machine import Machine, machine
+from .managed import Managed
+
+if TYPE_CHECKING:
+    from .machine import StoreState
 
 
 @final
-class Engine:
+class Epoch:
+    """A number that only grows, and the stores that have a deadline in it."""
+
+    __slots__ = ("_deadlines", "_lock", "now")
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._lock = threading.Lock()
+        self._deadlines: weakref.WeakKeyDictionary[StoreState, int] = weakref.WeakKeyDictionary()
+
+    def increment(self) -> None:
+        """The next epoch: what runs in stores whose deadline it is ends with an interrupt trap."""
+        with self._lock:
+            self.now += 1
+            late = [state for state, deadline in self._deadlines.items() if deadline <= self.now]
+        for state in late:
+            state.refuse(INTERRUPT)
+
+    def set_deadline(self, state: StoreState, ticks: int) -> None:
+        """The store may run until `ticks` epochs from now have begun."""
+        with self._lock:
+            self._deadlines[state] = self.now + ticks
+        if ticks > 0:
+            state.allow()
+        else:
+            state.refuse(INTERRUPT)
+
+
+@final
+class Engine(Managed):
     """What stores and modules have in common: platform, compiler settings. Modules of one engine work in its stores only."""
 
-    __slots__ = ("eager", "machine", "settings")
+    __slots__ = ("eager", "epoch", "machine", "settings", "shared_memory")
 
     def __init__(self, config: Config | None = None) -> None:
         if config is None:
@@ -23,6 +60,14 @@ class Engine:
         self.machine: Machine = machine(config._platform or os.environ.get("BROLGA_PLATFORM", "linux"))
         self.settings = self.machine.settings(config._opt_level)
         self.eager = config._eager
+        self.epoch = Epoch() if config._epochs else None
+        self.shared_memory = config._shared_memory
+        config.close()
+
+    def increment_epoch(self) -> None:
+        """Begin the next epoch. May be called from any thread."""
+        if self.epoch is not None:
+            self.epoch.increment()
 
     def is_pulley(self) -> bool:
         """Whether code is interpreted: never."""

@@ -17,12 +17,12 @@ from .module import Compilation
 from .store import Store, StoreData, Storelike, same_store
 from .trap import Frame, Trap
 from .types import FuncType
-from .values import Val
 
 if TYPE_CHECKING:
     from .instance import AsExtern, InstanceData
 
 
+@final
 @enable_vectorcall
 class Func(EntryPoint):
     """A function: `func(store, *args)` calls it. No result gives None, one the value itself, several a list."""
@@ -56,7 +56,7 @@ class Func(EntryPoint):
         self._record = record
         self._type = type
         self._store_data = store._data
-        self.bind(store.engine.machine, record, type, store, store)
+        self.bind(store._machine, record, type, store, store)
 
     if TYPE_CHECKING:
 
@@ -92,7 +92,7 @@ class HostDefinition:
         function = self._function
         if self._access_caller:
             function = _with_caller(function, store._data, instance)
-        return store.engine.machine.new_host_function(store._state, store._data, self.type, function)
+        return store._machine.new_host_function(store._state, store._data, self.type, function)
 
 
 def _with_caller(
@@ -161,8 +161,6 @@ def _reference_to_python(store: Any, bits: int, type: int) -> object:
 
 def _reference_from_python(store: Any, value: object, type: int) -> int:
     data: StoreData = store._data
-    if isinstance(value, Val):
-        value = value.value
     if type == wasm.EXTERNREF:
         return data.externs.number(value)
     if value is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
-from typing import Final, TypeVar, final
+from typing import Final, TypeVar, cast, final
 
 from brolga.ir import trap_codes
 from brolga.ir.errors import LinkError, WasmtimeError
@@ -25,9 +25,11 @@ from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
 from .machine import CTX_DATA_SEGMENTS, CTX_MEMORIES, CTX_TABLES, HostFunction, signature_id
 from .memory import Memory, MemoryData
-from .module import Module
+from .module import LoadedModule, Module
+from .shared_memory import SharedMemory
 from .store import Store, StoreData, Storelike, same_store
 from .table import Table, TableData, address_of
+from .tag import Tag
 from .trap import Trap
 from .wasi.functions import WasiFunction
 from .wasi.link import GuestView, bind_wasi
@@ -36,7 +38,7 @@ _U64: Final = Struct("<Q")
 _PAIR: Final = Struct("<QQ")
 _RECORD: Final = Struct("<QQQQ")
 
-AsExtern = Func | Table | Memory | Global
+AsExtern = Func | Table | Memory | Global | SharedMemory | Tag
 _Owned = TypeVar("_Owned", Memory, Table, Global)
 # What an import can be satisfied with: the last two become functions of the importing instance.
 Importable = AsExtern | HostDefinition | WasiFunction
@@ -65,12 +67,12 @@ class InstanceData:
         "tables",
     )
 
-    def __init__(self, store: Store, module: Module, imports: Sequence[Importable]) -> None:
+    def __init__(self, store: Store, module: LoadedModule, imports: Sequence[Importable]) -> None:
         """Link and allocate. Nothing of the module runs, nothing that is imported changes."""
         decoded, layout = module.decoded, module.layout
         self.module = module
         self.store_data: StoreData = store._data
-        self._context = context = bytearray(module._context_template)
+        self._context = context = bytearray(module.context_template)
         self.address, export = address_of(context)
         self._keep: list[object] = [export]
         self._export_names: dict[str, wasm.Export] | None = None
@@ -112,17 +114,25 @@ class InstanceData:
             elif isinstance(type, wasm.MemoryType):
                 memory = _own(store, wanted, item, Memory)._memory
                 if not _fits(type.limits, memory.pages, memory.maximum):
-                    raise _incompatible(wanted)
+                    raise _wrong_limits(wanted, "memory", type.limits, memory.pages, memory.maximum)
                 self.memories.append(memory)
             elif isinstance(type, wasm.TableType):
                 table = _own(store, wanted, item, Table)._table
-                if table.element != type.element or not _fits(type.limits, table.length, table.maximum):
-                    raise _incompatible(wanted)
+                if table.element != type.element:
+                    raise _because(
+                        wanted, f"table types incompatible: {_types_text('table', type.element, table.element)}"
+                    )
+                if not _fits(type.limits, table.length, table.maximum):
+                    raise _wrong_limits(wanted, "table", type.limits, table.length, table.maximum)
                 self.tables.append(table)
             else:
                 data = _own(store, wanted, item, Global)._global
-                if data.code != type.type or data.mutable != type.mutable:
-                    raise _incompatible(wanted)
+                if data.mutable != type.mutable:
+                    kinds = ("immutable", "mutable")
+                    reason = f"expected {kinds[type.mutable]} global, found {kinds[data.mutable]} global"
+                    raise _because(wanted, f"global types incompatible: {reason}")
+                if data.code != type.type:
+                    raise _because(wanted, f"global types incompatible: {_types_text('global', type.type, data.code)}")
                 _U64.pack_into(context, layout.imported_global(len(self.globals)), data.address)
                 self.globals.append(data)
 
@@ -132,23 +142,26 @@ class InstanceData:
         if isinstance(item, Func):
             _check_store(store, item)
             if item._type != type:
-                raise _incompatible(wanted)
+                raise _wrong_type(wanted, type, item._type)
             definition = item._definition
             if definition is None or not definition.needs_instance:
                 return item._record
             host = definition.function(store, self)
-        elif isinstance(item, HostDefinition) and item.type == type:
-            host = item.function(store, self)
-        elif isinstance(item, WasiFunction) and item.type == type:
-            host = bind_wasi(store, self.guest, item)
+        elif isinstance(item, (HostDefinition, WasiFunction)):
+            found = cast(wasm.FuncType, item.type)  # Func has a base that mypy does not know, so it does not narrow
+            if found != type:
+                raise _wrong_type(wanted, type, found)
+            host = (
+                item.function(store, self) if isinstance(item, HostDefinition) else bind_wasi(store, self.guest, item)
+            )
         else:
-            raise _incompatible(wanted)
+            raise _wrong_kind(wanted, "func", item)
         self._keep.append(host)
         return host.record
 
     def _fill_context(self, store: Store) -> None:
         decoded, layout, context, address = self.module.decoded, self.module.layout, self._context, self.address
-        machine = store.engine.machine
+        machine = store._machine
         _U64.pack_into(context, CTX_ACTIVATION, store._state.address)
         builtins = builtin_table(machine)
         _U64.pack_into(context, CTX_BUILTINS, builtins.address)
@@ -165,7 +178,7 @@ class InstanceData:
         self._keep.append(export)
         for index, segment in enumerate(decoded.data_segments):
             if segment.mode == wasm.SEGMENT_PASSIVE:
-                place = self.module._data_address + segment.start
+                place = self.module.data_address + segment.start
                 _PAIR.pack_into(self._segments, index * _PAIR.size, place, segment.end - segment.start)
         _U64.pack_into(context, CTX_MEMORIES, address + layout.memories)
         _U64.pack_into(context, CTX_TABLES, address + layout.tables)
@@ -191,7 +204,7 @@ class InstanceData:
                 offset, length = self.evaluate(data.offset), data.end - data.start
                 if offset + length > block.length:
                     raise Trap._of(trap_codes.MEMORY_OUT_OF_BOUNDS)
-                ctypes.memmove(block.base + offset, self.module._data_address + data.start, length)
+                ctypes.memmove(block.base + offset, self.module.data_address + data.start, length)
 
     def run_start(self, store: Store) -> None:
         """Call the start function, if there is one."""
@@ -205,8 +218,8 @@ class InstanceData:
         else:  # it need not have a record in the context
             own = bytearray(FUNC_RECORD_SIZE)
             record, _ = address_of(own)
-            _RECORD.pack_into(own, 0, self.module._space.pad(func), self.address, signature_id(type), record)
-        store.engine.machine.call_raw(record, type, ())
+            _RECORD.pack_into(own, 0, self.module.space.pad(func), self.address, signature_id(type), record)
+        store._machine.call_raw(record, type, ())
 
     def function_record(self, func: int) -> int:
         """Address of the function record of an imported or escaping function: what a funcref is."""
@@ -261,12 +274,12 @@ class InstanceData:
 def _own(store: Store, wanted: wasm.Import, item: Importable, kind: type[_Owned]) -> _Owned:
     """The import as an object of the class that is wanted, which belongs to the store."""
     if not isinstance(item, kind):
-        raise _incompatible(wanted)
+        raise _wrong_kind(wanted, kind.__name__.lower(), item)
     _check_store(store, item)
     return item
 
 
-def _check_store(store: Store, item: AsExtern) -> None:
+def _check_store(store: Store, item: Func | Memory | Table | Global) -> None:
     data = (
         item._store_data
         if isinstance(item, Func)
@@ -280,8 +293,45 @@ def _check_store(store: Store, item: AsExtern) -> None:
         raise WasmtimeError("cross-`Store` instantiation is not currently supported")
 
 
-def _incompatible(wanted: wasm.Import) -> LinkError:
-    return LinkError(f"incompatible import type for `{wanted.module}::{wanted.name}`")
+def _wrong_kind(wanted: wasm.Import, kind: str, item: Importable) -> LinkError:
+    found = (
+        "func"
+        if isinstance(item, (Func, HostDefinition, WasiFunction))
+        else "shared memory"
+        if isinstance(item, SharedMemory)
+        else type(item).__name__.lower()
+    )
+    return _because(wanted, f"expected {kind}, but found {found}")
+
+
+def _because(wanted: wasm.Import, reason: str) -> LinkError:
+    return LinkError(f"incompatible import type for `{wanted.module}::{wanted.name}`\n\nCaused by:\n    {reason}\n")
+
+
+def _func_text(type: wasm.FuncType) -> str:
+    params = "".join(f" {wasm.VALUE_TYPE_NAMES[code]}" for code in type.params)
+    results = "".join(f" {wasm.VALUE_TYPE_NAMES[code]}" for code in type.results)
+    return f"(func{params and f' (param{params})'}{results and f' (result{results})'})"
+
+
+def _wrong_type(wanted: wasm.Import, expected: wasm.FuncType, found: wasm.FuncType) -> LinkError:
+    reason = f"expected type `{_func_text(expected)}`, found type `{_func_text(found)}`"
+    return _because(wanted, f"types incompatible: {reason}")
+
+
+def _wrong_limits(wanted: wasm.Import, kind: str, limits: wasm.Limits, size: int, maximum: int) -> LinkError:
+    expected, found = _limits_text(limits.minimum, limits.maximum), _limits_text(size, maximum)
+    reason = f"expected {kind} limits {expected} doesn't match provided {kind} limits {found}"
+    return _because(wanted, f"{kind} types incompatible: {reason}")
+
+
+def _types_text(kind: str, expected: int, found: int) -> str:
+    names = wasm.VALUE_TYPE_NAMES
+    return f"expected {kind} of type `{names[expected]}`, found {kind} of type `{names[found]}`"
+
+
+def _limits_text(minimum: int, maximum: int) -> str:
+    return f"(min: {minimum}, max: {'none' if maximum < 0 else maximum})"
 
 
 def _fits(wanted: wasm.Limits, size: int, maximum: int) -> bool:
@@ -289,23 +339,29 @@ def _fits(wanted: wasm.Limits, size: int, maximum: int) -> bool:
     return size >= wanted.minimum and (wanted.maximum < 0 or 0 <= maximum <= wanted.maximum)
 
 
-def instantiate(store: Store, module: Module, imports: Sequence[Importable]) -> InstanceData:
+def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable]) -> InstanceData:
     """A new instance in the store: linked, initialised, its start function run.
 
     The store owns it from the moment that something else may refer to it, so also after a trap on the way.
     """
-    if module.engine.machine is not store.engine.machine:
+    if module.machine is not store._machine:
         raise WasmtimeError("cross-`Engine` instantiation is not currently supported")
     limit = store._data.limits.instances
     if 0 <= limit <= len(store._instances):
         raise WasmtimeError(f"resource limit exceeded: instance count too high at {len(store._instances) + 1}")
-    store.engine.machine.take_first_place()
+    store._machine.take_first_place()
     instance = InstanceData(store, module, imports)
     register(instance.address, instance)
     store._instances.append(instance)
     instance.initialise()
     instance.run_start(store)
     return instance
+
+
+def check_extern(item: object) -> None:
+    """TypeError unless it is something that a linker or an instance takes."""
+    if not isinstance(item, (Func, Table, Memory, Global, SharedMemory, Tag)):
+        raise TypeError("expected a Func, Global, Memory, SharedMemory, Tag, or Table")
 
 
 @final
@@ -320,9 +376,8 @@ class Instance:
         if not isinstance(module, Module):
             raise TypeError("expected a `Module`")
         for item in imports:
-            if not isinstance(item, (Func, Table, Memory, Global)):
-                raise TypeError("expected a Func, Global, Memory, or Table")
-        self._data = instantiate(store._store, module, imports)
+            check_extern(item)
+        self._data = instantiate(store._store, module._loaded, imports)
         self._exports: InstanceExports | None = None
 
     @classmethod

@@ -12,9 +12,10 @@ from .config import write_only
 from .engine import Engine
 from .functions import Func, HostDefinition
 from .globals import Global
-from .instance import AsExtern, Importable, Instance, instantiate
+from .instance import AsExtern, Importable, Instance, check_extern, instantiate
+from .managed import Managed
 from .memory import Memory, MemoryData
-from .module import Module
+from .module import LoadedModule, Module
 from .store import Store, Storelike
 from .table import Table, TableData
 from .trap import Trap
@@ -23,7 +24,7 @@ from .wasi.functions import FUNCTIONS, MODULE_NAME, WasiFunction
 
 
 @final
-class Linker:
+class Linker(Managed):
     """Definitions by module and name, from which imports are satisfied."""
 
     __slots__ = ("_definitions", "_shadowing", "engine")
@@ -47,8 +48,7 @@ class Linker:
 
     def define(self, store: Storelike, module: str, name: str, item: AsExtern) -> None:
         """Give a name to an object of the store."""
-        if not isinstance(item, (Func, Table, Memory, Global)):
-            raise TypeError("expected a Func, Global, Memory, or Table")
+        check_extern(item)
         self._add(module, name, item)
 
     def define_func(
@@ -85,19 +85,19 @@ class Linker:
         for export in module.decoded.exports:
             if export.kind == wasm.EXTERN_FUNC:
                 type = FuncType._wrap(module.decoded.func_type(export.index))
-                self._add(name, export.name, HostDefinition(type, _command(module, imports, export), True))
+                self._add(name, export.name, HostDefinition(type, _command(module._loaded, imports, export), True))
 
     def instantiate(self, store: Storelike, module: Module) -> Instance:
         """A new instance whose imports are what is defined here."""
         if not isinstance(module, Module):
             raise TypeError("expected a `Module`")
-        return Instance._wrap(instantiate(store._store, module, self._resolve(module)))
+        return Instance._wrap(instantiate(store._store, module._loaded, self._resolve(module)))
 
     def instantiate_pre(self, module: Module) -> InstancePre:
         """Look the imports up once, to instantiate several times."""
         if not isinstance(module, Module):
             raise TypeError("expected a `Module`")
-        return InstancePre(module, self._resolve(module))
+        return InstancePre._of(module, self._resolve(module))
 
     def _resolve(self, module: Module) -> list[Importable]:
         found: list[Importable] = []
@@ -149,22 +149,29 @@ class Linker:
 
 
 @final
-class InstancePre:
+class InstancePre(Managed):
     """A module with its imports found, to be instantiated many times."""
 
-    __slots__ = ("_imports", "_module")
+    __slots__ = ("_engine", "_imports", "_loaded")
+    _engine: Engine
+    _imports: list[Importable]
+    _loaded: LoadedModule
 
-    def __init__(self, module: Module, imports: list[Importable]) -> None:
-        self._module = module
-        self._imports = imports
+    @classmethod
+    def _of(cls, module: Module, imports: list[Importable]) -> InstancePre:
+        pre = cls.__new__(cls)
+        pre._engine = module.engine
+        pre._loaded = module._loaded
+        pre._imports = imports
+        return pre
 
     @property
     def module(self) -> Module:
-        return self._module
+        return Module._wrap(self._engine, self._loaded)
 
     def instantiate(self, store: Storelike) -> Instance:
         """A new instance in the store."""
-        return Instance._wrap(instantiate(store._store, self._module, self._imports))
+        return Instance._wrap(instantiate(store._store, self._loaded, self._imports))
 
 
 def _bound(store: Store, definition: HostDefinition) -> Func:
@@ -174,7 +181,7 @@ def _bound(store: Store, definition: HostDefinition) -> Func:
     return Func._of(store, host.record, definition.type)
 
 
-def _command(module: Module, imports: list[Importable], export: wasm.Export) -> Callable[..., Any]:
+def _command(module: LoadedModule, imports: list[Importable], export: wasm.Export) -> Callable[..., Any]:
     def call(caller: Storelike, *args: Any) -> Any:
         store = caller._store
         function = instantiate(store, module, imports).wrap(store, export)

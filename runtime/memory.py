@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
+from collections.abc import Iterable
 from typing import final
 
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
 
+from .machine import ClosedMemory, MemoryBlock
 from .store import StoreData, Storelike, same_store
 from .types import Limits, MemoryType
 
@@ -16,7 +19,7 @@ from .types import Limits, MemoryType
 class MemoryData:
     """A memory, owned by the instances that use it. `maximum` is -1 if its type has none; sizes in pages."""
 
-    __slots__ = ("_view", "_viewed", "block", "maximum", "minimum", "store_data")
+    __slots__ = ("__weakref__", "_view", "_viewed", "block", "maximum", "minimum", "store_data")
 
     def __init__(self, store_data: StoreData, minimum: int, maximum: int) -> None:
         limit = store_data.limits.memory_size
@@ -27,9 +30,9 @@ class MemoryData:
         self.minimum = minimum
         self.maximum = maximum
         pages = MAX_PAGES if maximum < 0 else min(maximum, MAX_PAGES)
-        machine = store_data.owner().engine.machine
+        machine = store_data.owner()._machine
         try:
-            self.block = machine.new_memory(minimum * PAGE_SIZE, pages * PAGE_SIZE)
+            self.block: MemoryBlock = machine.new_memory(minimum * PAGE_SIZE, pages * PAGE_SIZE)
         except MemoryError as error:
             raise WasmtimeError(f"failed to allocate a memory of {minimum} pages: {error}") from error
         self._view = memoryview(b"")
@@ -49,6 +52,12 @@ class MemoryData:
         if delta and not self.block.grow(length):
             return -1
         return before // PAGE_SIZE
+
+    def close(self) -> None:
+        """The store is closed: no code runs any more that uses these pages. Views that are alive keep them."""
+        self._view = memoryview(b"")
+        self._viewed = (0, -1)
+        self.block = ClosedMemory()
 
     def view(self) -> memoryview:
         """The bytes as they are now, writable. Good until the memory grows."""
@@ -71,7 +80,13 @@ class Memory:
         limits = ty.limits
         if limits.min > MAX_PAGES:
             raise WasmtimeError("memory minimum size exceeds memory limits")
-        self._memory = MemoryData(store._store._data, limits.min, -1 if limits.max is None else limits.max)
+        if ty.is_shared:
+            raise WasmtimeError("shared memories must be created through `SharedMemory`")
+        if ty.is_64 or ty.page_size != PAGE_SIZE:
+            raise WasmtimeError("memories with 64-bit indices or pages of one byte are not supported")
+        data = store._store._data
+        self._memory = MemoryData(data, limits.min, -1 if limits.max is None else limits.max)
+        data.memories.append(weakref.ref(self._memory))
 
     @classmethod
     def _wrap(cls, memory: MemoryData) -> Memory:
@@ -125,16 +140,20 @@ class Memory:
         memory = self._checked(store)
         if size is None:
             size = memory.block.length
-        return (ctypes.c_ubyte * size).from_address(memory.block.base + offset)
+        array = (ctypes.c_ubyte * size).from_address(memory.block.base + offset)
+        array._memory = memory.block.pin()  # type: ignore[attr-defined]
+        return array
 
     def read(self, store: Storelike, start: int | None = 0, stop: int | None = None) -> bytearray:
         """A copy of the bytes [start:stop], as a slice of a list would give them."""
         return bytearray(self._checked(store).view()[start:stop])
 
-    def write(self, store: Storelike, value: bytes | bytearray | memoryview, start: int | None = None) -> int:
+    def write(
+        self, store: Storelike, value: bytes | bytearray | memoryview | Iterable[int], start: int | None = None
+    ) -> int:
         """Put bytes at `start`, which may count from the end. Returns how many; IndexError if they do not fit."""
         view = self._checked(store).view()
-        data = memoryview(value).cast("B") if isinstance(value, memoryview) else value
+        data = value if isinstance(value, (bytes, bytearray)) else bytearray(value)
         first = slice(start, None).indices(len(view))[0]
         if first >= len(view) or first + len(data) > len(view):
             raise IndexError("index out of range")

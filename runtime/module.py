@@ -10,6 +10,7 @@ from os import PathLike
 from struct import Struct
 from typing import final
 
+from brolga.ir.errors import WasmtimeError
 from brolga.jit.code import CompiledFunction
 from brolga.jit.settings import Settings
 from brolga.jit.vmctx import FUNC_RECORD_SIZE, ContextLayout
@@ -17,9 +18,12 @@ from brolga.jit.wasm import types as wasm
 
 from .engine import Engine
 from .machine import signature_id
+from .managed import Managed
 from .text import to_binary
-from .types import ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
+from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
+from .version import VERSION
 
+_SERIALIZED = b"brolga module " + VERSION.encode() + b"\0"
 _RECORD = Struct("<QQQQ")  # code, vmctx, signature id, itself
 
 
@@ -70,39 +74,28 @@ class Compilation:
 
 
 @final
-class Module:
-    """A valid module, given as binary or text. Functions are compiled when they are first called, unless the engine's
-    configuration says `eager`."""
+class LoadedModule:
+    """A valid module and its code, as instances need it. Outlives the `Module` that users see if that is closed."""
 
-    __slots__ = (
-        "_compilation",
-        "_context_template",
-        "_data_address",
-        "_space",
-        "decoded",
-        "engine",
-        "layout",
-    )
+    __slots__ = ("context_template", "data_address", "decoded", "layout", "machine", "settings", "space")
 
-    def __init__(self, engine: Engine, wasm: str | bytes | bytearray) -> None:
-        if not isinstance(engine, Engine):
-            raise TypeError("expected an Engine")
-        data = to_binary(wasm)
+    def __init__(self, engine: Engine, data: bytes) -> None:
         with collector_paused():
             decoded = _checked(data)
-        self.engine = engine
+        compilation = Compilation(decoded, engine.settings)
+        self.machine = engine.machine
+        self.settings = engine.settings
         self.decoded = decoded
-        self._compilation = Compilation(decoded, engine.settings)
-        self.layout = self._compilation.layout
+        self.layout = compilation.layout
         first = decoded.imported_funcs
         count = len(decoded.bodies)
-        self._space = engine.machine.new_code_space(first, count, self._compilation.compile, self._compilation)
+        self.space = engine.machine.new_code_space(first, count, compilation.compile, compilation)
         # The address of the bytes themselves: `decoded.data` keeps them where they are.
-        self._data_address = ctypes.cast(ctypes.c_char_p(decoded.data), ctypes.c_void_p).value or 0
+        self.data_address = ctypes.cast(ctypes.c_char_p(decoded.data), ctypes.c_void_p).value or 0
         if engine.eager:
             with collector_paused():
-                self._space.install_all([self._compilation.compile(func) for func in range(first, first + count)])
-        self._context_template = self._template()
+                self.space.install_all([compilation.compile(func) for func in range(first, first + count)])
+        self.context_template = self._template()
 
     def _template(self) -> bytes:
         """The instance context as far as it is the same for all instances: signature numbers, code addresses."""
@@ -112,9 +105,38 @@ class Module:
         Struct(f"<{len(ids)}I").pack_into(context, layout.signature_ids, *ids)
         offset = layout.escaping
         for func in decoded.escaping:
-            _RECORD.pack_into(context, offset, self._space.pad(func), 0, ids[decoded.func_types[func]], 0)
+            _RECORD.pack_into(context, offset, self.space.pad(func), 0, ids[decoded.func_types[func]], 0)
             offset += FUNC_RECORD_SIZE
         return bytes(context)
+
+
+@final
+class Module(Managed):
+    """A valid module, given as binary or text. Functions are compiled when they are first called, unless the engine's
+    configuration says `eager`."""
+
+    __slots__ = ("_loaded", "engine")
+
+    def __init__(self, engine: Engine, wasm: str | bytes | bytearray) -> None:
+        if not isinstance(engine, Engine):
+            raise TypeError("expected an Engine")
+        self._loaded = LoadedModule(engine, to_binary(wasm))
+        self.engine = engine
+
+    @classmethod
+    def _wrap(cls, engine: Engine, loaded: LoadedModule) -> Module:
+        module = cls.__new__(cls)
+        module._loaded = loaded
+        module.engine = engine
+        return module
+
+    @property
+    def decoded(self) -> wasm.Module:
+        return self._loaded.decoded
+
+    @property
+    def layout(self) -> ContextLayout:
+        return self._loaded.layout
 
     @classmethod
     def from_file(cls, engine: Engine, path: str | bytes | PathLike[str] | PathLike[bytes]) -> Module:
@@ -130,6 +152,30 @@ class Module:
         with collector_paused():
             _checked(bytes(wasm))
 
+    def serialize(self) -> bytearray:
+        """Bytes of which `deserialize` makes the module again, with the same version of Brolga: the valid binary. Functions are
+        compiled anew."""
+        return bytearray(_SERIALIZED + self.decoded.data)
+
+    @classmethod
+    def deserialize(cls, engine: Engine, encoded: bytes | bytearray) -> Module:
+        """The module that `serialize` made these bytes of."""
+        if not isinstance(encoded, (bytes, bytearray)):
+            raise TypeError("expected bytes")
+        if not encoded.startswith(_SERIALIZED):
+            raise WasmtimeError("failed to parse precompiled artifact: not made by this version of Brolga")
+        return cls(engine, encoded[len(_SERIALIZED) :])
+
+    @classmethod
+    def deserialize_file(cls, engine: Engine, path: str) -> Module:
+        """The module that `serialize` made the contents of this file of."""
+        try:
+            with open(path, "rb") as file:
+                encoded = file.read()
+        except OSError as error:
+            raise WasmtimeError(f"failed to open file\n\nCaused by:\n    {error}") from error
+        return cls.deserialize(engine, encoded)
+
     @property
     def imports(self) -> list[ImportType]:
         """What the module needs, in order."""
@@ -140,7 +186,7 @@ class Module:
         """What the module's instances offer, in order."""
         return [ExportType(item.name, self._export_type(item)) for item in self.decoded.exports]
 
-    def _export_type(self, export: wasm.Export) -> FuncType | TableType | MemoryType | GlobalType:
+    def _export_type(self, export: wasm.Export) -> AsExternType:
         decoded, index = self.decoded, export.index
         if export.kind == wasm.EXTERN_FUNC:
             return FuncType._wrap(decoded.func_type(index))

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 from brolga.ir.errors import WasmtimeError
 
 from .engine import Engine
-from .machine import HostFunction
+from .machine import CLOSED, HostFunction, Machine
+from .managed import Managed
 from .values import ExternRefs
 from .wasi.context import WasiConfig, WasiContext
 
 if TYPE_CHECKING:
     from .instance import InstanceData
+    from .memory import MemoryData
 
 
 @final
@@ -53,12 +55,13 @@ class ExternHolder(Protocol):
 class StoreData:
     """What host functions and converters of references need of a store."""
 
-    __slots__ = ("externs", "holders", "limits", "memory_count", "store", "table_count", "wasi")
+    __slots__ = ("externs", "holders", "limits", "memories", "memory_count", "store", "table_count", "wasi")
 
     def __init__(self, store: Store) -> None:
         self.store = weakref.ref(store)
         self.externs = ExternRefs()
         self.holders: list[weakref.ref[ExternHolder]] = []  # tables and globals that hold externrefs
+        self.memories: list[weakref.ref[MemoryData]] = []  # those that the host made
         self.wasi: WasiContext | None = None
         self.limits = StoreLimits()
         self.memory_count = 0
@@ -92,17 +95,47 @@ class StoreData:
 
 
 class Storelike(Protocol):
-    """A store, or what stands for one while a host function runs: a Caller."""
+    """A store, or what stands for one while a host function runs: a Caller, a StoreContext."""
 
     @property
     def _store(self) -> Store: ...
 
 
 @final
-class Store:
+class StoreContext:
+    """What stands for a store for a while."""
+
+    __slots__ = ("_context_store",)
+
+    def __init__(self, ptr: Store) -> None:
+        self._context_store: Store | None = ptr
+
+    @property
+    def _store(self) -> Store:
+        if self._context_store is None:
+            raise ValueError("caller is no longer valid")
+        return self._context_store
+
+    def _invalidate(self) -> None:
+        self._context_store = None
+
+
+@final
+class Store(Managed):
     """A group of instances that may share memories, tables, globals and functions, for use by one thread at a time."""
 
-    __slots__ = ("__weakref__", "_data", "_hosts", "_instances", "_state", "_user_data", "engine")
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_data",
+        "_epoch",
+        "_hosts",
+        "_instances",
+        "_machine",
+        "_state",
+        "_user_data",
+        "engine",
+    )
 
     def __init__(self, engine: Engine | None = None, data: Any = None) -> None:
         if engine is None:
@@ -110,36 +143,89 @@ class Store:
         elif not isinstance(engine, Engine):
             raise TypeError("expected an Engine")
         self.engine = engine
+        self._closed = False
         self._user_data = data
+        self._machine: Machine = engine.machine
+        self._epoch = engine.epoch
         self._state = engine.machine.new_state()
         self._data = StoreData(self)
         self._instances: list[InstanceData] = []
         self._hosts: list[HostFunction] = []
+        if self._epoch is not None:
+            self._epoch.set_deadline(self._state, 0)
 
     @property
     def _store(self) -> Store:
+        if self._closed:
+            raise ValueError("already closed")
         return self
+
+    def close(self) -> None:
+        """Give up memories and files; every later use of the store and what belongs to it raises ValueError. Views of a memory
+        that are still alive keep its pages. WasmtimeError if code of the store is running."""
+        if self._closed:
+            return
+        if self._state.running:
+            raise WasmtimeError("the store cannot be closed while its code is running")
+        self._closed = True
+        self._state.refuse(CLOSED)
+        data = self._data
+        for instance in self._instances:
+            for memory in instance.memories:
+                memory.close()
+        for reference in data.memories:
+            host_memory = reference()
+            if host_memory is not None:
+                host_memory.close()
+        data.externs.keep(set())
+        if data.wasi is not None:
+            data.wasi.close()
+            data.wasi = None
+        self._user_data = None
+
+    def ptr(self) -> Store:
+        """The store, if it is not closed."""
+        return self._store
 
     def data(self) -> Any:
         """What was given as `data`."""
-        return self._user_data
+        return self._store._user_data
 
     def set_wasi(self, wasi: WasiConfig) -> None:
         """Let WASI functions that instances of this store import work as configured. Uses the configuration up."""
         if not isinstance(wasi, WasiConfig):
             raise TypeError("expected a WasiConfig")
-        self._data.wasi = wasi._context()
+        self._store._data.wasi = wasi._context()
 
     def set_limits(
         self, memory_size: int = -1, table_elements: int = -1, instances: int = -1, tables: int = -1, memories: int = -1
     ) -> None:
         """Limit the bytes of each memory, the elements of each table, and the number of things; -1: no limit."""
-        self._data.limits = StoreLimits(memory_size, table_elements, instances, tables, memories)
+        self._store._data.limits = StoreLimits(memory_size, table_elements, instances, tables, memories)
+
+    def set_fuel(self, fuel: int) -> None:
+        """Refused: fuel is not implemented."""
+        raise WasmtimeError("fuel is not configured in this store")
+
+    def get_fuel(self) -> int:
+        """Refused: fuel is not implemented."""
+        raise WasmtimeError("fuel is not configured in this store")
+
+    def set_epoch_deadline(self, ticks_after_current: int) -> None:
+        """Let code of this store run until the engine's epoch has been incremented that many times from now. Then it ends with
+        an interrupt trap. Without effect unless `Config.epoch_interruption` is set."""
+        epoch = self._store._epoch
+        if epoch is not None:
+            epoch.set_deadline(self._state, ticks_after_current)
+
+    def set_wasi_http(self) -> None:
+        """Refused: it is for components."""
+        raise WasmtimeError("the component model is not supported")
 
     def gc(self) -> None:
         """Let go of Python objects that no global and no table of this store refers to any more. Nothing happens while
         its code runs, which may hold references."""
-        if not self._state.running:
+        if not self._store._state.running:
             data = self._data
             data.holders = [holder for holder in data.holders if holder() is not None]
             numbers: set[int] = set()

@@ -8,9 +8,11 @@ from typing import Final, final
 from brolga.ir import trap_codes
 from brolga.ir.errors import BrolgaError, WasmtimeError
 
+from .managed import Managed
+
 
 class TrapCode(Enum):
-    """Why a trap happened; names and values as in wasmtime's C API."""
+    """Why a trap happened; names and values as in wasmtime's C API. Many are of components, which are not supported."""
 
     STACK_OVERFLOW = 0
     MEMORY_OUT_OF_BOUNDS = 1
@@ -24,7 +26,44 @@ class TrapCode(Enum):
     UNREACHABLE = 9
     INTERRUPT = 10
     OUT_OF_FUEL = 11
+    ATOMIC_WAIT_NON_SHARED_MEMORY = 12
     NULL_REFERENCE = 13
+    ARRAY_OUT_OF_BOUNDS = 14
+    ALLOCATION_TOO_LARGE = 15
+    CAST_FAILURE = 16
+    CANNOT_ENTER_COMPONENT = 17
+    NO_ASYNC_RESULT = 18
+    UNHANDLED_TAG = 19
+    CONTINUATION_ALREADY_CONSUMED = 20
+    DISABLED_OPCODE = 21
+    ASYNC_DEADLOCK = 22
+    CANNOT_LEAVE_COMPONENT = 23
+    CANNOT_BLOCK_SYNC_TASK = 24
+    INVALID_CHAR = 25
+    DEBUG_ASSERT_STRING_ENCODING_FINISHED = 26
+    DEBUG_ASSERT_EQUAL_CODE_UNITS = 27
+    DEBUG_ASSERT_POINTER_ALIGNED = 28
+    DEBUG_ASSERT_UPPER_BITS_UNSET = 29
+    STRING_OUT_OF_BOUNDS = 30
+    LIST_OUT_OF_BOUNDS = 31
+    INVALID_DISCRIMINANT = 32
+    UNALIGNED_POINTER = 33
+    TASK_CANCEL_NOT_CANCELLED = 34
+    TASK_CANCEL_OR_RETURN_TWICE = 35
+    SUBTASK_CANCEL_AFTER_TERMINAL = 36
+    TASK_RETURN_INVALID = 37
+    WAITABLE_SET_DROP_HAS_WAITERS = 38
+    SUBTASK_DROP_NOT_RESOLVED = 39
+    THREAD_NEW_INDIRECT_INVALID_TYPE = 40
+    THREAD_NEW_INDIRECT_UNINITIALIZED = 41
+    BACKPRESSURE_OVERFLOW = 42
+    UNSUPPORTED_CALLBACK_CODE = 43
+    CANNOT_RESUME_THREAD = 44
+    CONCURRENT_FUTURE_STREAM_OP = 45
+    REFERENCE_COUNT_OVERFLOW = 46
+    STREAM_OP_TOO_BIG = 47
+    WAITABLE_SYNC_AND_ASYNC = 48
+    UNCAUGHT_EXCEPTION = 49
 
 
 # Of the IR's trap codes; an index outside of a table is one kind for both instructions that it can happen in.
@@ -46,7 +85,7 @@ _PUBLIC_CODE: Final[dict[int, TrapCode]] = {
 
 
 @final
-class Frame:
+class Frame(Managed):
     """One function of a wasm backtrace."""
 
     __slots__ = ("_func_index", "_func_name", "_func_start", "_module_name", "_module_offset")
@@ -90,13 +129,15 @@ class Frame:
         return f"{self._module_offset:#8x} - {self._module_name or '<unknown>'}!{name}"
 
 
-class Trap(BrolgaError):
+class Trap(BrolgaError, Managed):
     """WebAssembly code ended abnormally, or a host function ended it with a trap of its own.
 
     `message` has the backtrace, if wasm was running, and the reason, which is also in `reason` alone.
     """
 
     def __init__(self, message: str) -> None:
+        if not isinstance(message, str):
+            raise TypeError("expected a str")
         super().__init__(message)
         self.reason = message
         self._code = -1
@@ -129,6 +170,10 @@ class Trap(BrolgaError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class WasmTimeout(Trap, TimeoutError):
+    """A call took longer than its `timeout`."""
 
 
 class ExitTrap(WasmtimeError):

@@ -11,12 +11,15 @@ from typing import Final, final
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm import types as wasm
 
+from .managed import Managed
+
 _MAX_SIZE_32: Final = 1 << 32
+_MAX_SIZE_64: Final = 1 << 64
 
 
 @final
-class ValType:
-    """The type of a value: made by `ValType.i32()` and its like, one object for each type."""
+class ValType(Managed):
+    """The type of a value: made by `ValType.i32()` and its like."""
 
     __slots__ = ("_code",)
     _code: int
@@ -26,32 +29,32 @@ class ValType:
 
     @classmethod
     def i32(cls) -> ValType:
-        return _VAL_TYPES[wasm.I32]
+        return _val_type(wasm.I32)
 
     @classmethod
     def i64(cls) -> ValType:
-        return _VAL_TYPES[wasm.I64]
+        return _val_type(wasm.I64)
 
     @classmethod
     def f32(cls) -> ValType:
-        return _VAL_TYPES[wasm.F32]
+        return _val_type(wasm.F32)
 
     @classmethod
     def f64(cls) -> ValType:
-        return _VAL_TYPES[wasm.F64]
+        return _val_type(wasm.F64)
 
     @classmethod
     def externref(cls) -> ValType:
-        return _VAL_TYPES[wasm.EXTERNREF]
+        return _val_type(wasm.EXTERNREF)
 
     @classmethod
     def funcref(cls) -> ValType:
-        return _VAL_TYPES[wasm.FUNCREF]
+        return _val_type(wasm.FUNCREF)
 
     @classmethod
     def _of(cls, code: int) -> ValType:
         """The type for a binary code."""
-        return _VAL_TYPES[code]
+        return _val_type(code)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ValType) and self._code == other._code
@@ -69,9 +72,6 @@ def _val_type(code: int) -> ValType:
     return type
 
 
-_VAL_TYPES: Final[dict[int, ValType]] = {code: _val_type(code) for code in wasm.VALUE_TYPE_NAMES}
-
-
 def _code_of(type: ValType) -> int:
     if not isinstance(type, ValType):
         raise TypeError("expected ValType")
@@ -79,7 +79,7 @@ def _code_of(type: ValType) -> int:
 
 
 @final
-class FuncType:
+class FuncType(Managed):
     """Parameter and result types of a function."""
 
     __slots__ = ("_type",)
@@ -95,11 +95,11 @@ class FuncType:
 
     @property
     def params(self) -> list[ValType]:
-        return [_VAL_TYPES[code] for code in self._type.params]
+        return [_val_type(code) for code in self._type.params]
 
     @property
     def results(self) -> list[ValType]:
-        return [_VAL_TYPES[code] for code in self._type.results]
+        return [_val_type(code) for code in self._type.results]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FuncType) and self._type == other._type
@@ -112,7 +112,7 @@ class FuncType:
 
 
 @final
-class GlobalType:
+class GlobalType(Managed):
     """Type of a global's value, and whether it can be set."""
 
     __slots__ = ("_mutable", "_valtype")
@@ -124,7 +124,7 @@ class GlobalType:
 
     @classmethod
     def _wrap(cls, type: wasm.GlobalType) -> GlobalType:
-        return cls(_VAL_TYPES[type.type], type.mutable)
+        return cls(_val_type(type.type), type.mutable)
 
     @property
     def content(self) -> ValType:
@@ -169,7 +169,7 @@ class Limits:
 
 
 @final
-class TableType:
+class TableType(Managed):
     """Type of a table's elements, and its limits."""
 
     __slots__ = ("_element", "_limits")
@@ -184,7 +184,7 @@ class TableType:
 
     @classmethod
     def _wrap(cls, type: wasm.TableType) -> TableType:
-        return cls(_VAL_TYPES[type.element], Limits._wrap(type.limits))
+        return cls(_val_type(type.element), Limits._wrap(type.limits))
 
     @property
     def element(self) -> ValType:
@@ -205,21 +205,34 @@ class TableType:
 
 
 @final
-class MemoryType:
-    """Limits of a memory, in pages of 64 KiB."""
+class MemoryType(Managed):
+    """Limits of a memory, in pages (of 64 KiB, or of one byte with `page_size_log2=0`)."""
 
-    __slots__ = ("_limits",)
+    __slots__ = ("_is_64", "_limits", "_page_size_log2", "_shared")
 
     def __init__(self, limits: Limits, is_64: bool = False, shared: bool = False, page_size_log2: int = 16) -> None:
         if not isinstance(limits, Limits):
             raise TypeError("expected Limits")
-        if is_64 or shared or page_size_log2 != 16:
-            raise WasmtimeError("memories with 64-bit indices, shared ones and other page sizes are not supported")
-        if limits.min >= _MAX_SIZE_32:
+        too_large = _MAX_SIZE_64 if is_64 else _MAX_SIZE_32
+        if limits.min >= too_large:
             raise WasmtimeError("minimum size too large")
-        if limits.max is not None and limits.max >= _MAX_SIZE_32:
+        if limits.max is not None and limits.max >= too_large:
             raise WasmtimeError("maximum size too large")
+        if page_size_log2 not in (0, 16):
+            raise WasmtimeError(
+                f"page size must be 2**16 or 2**0, but was given 2**{page_size_log2}; note that future Wasm extensions "
+                "might allow any power of two page size, but only 2**16 and 2**0 are currently valid"
+            )
+        if shared and limits.max is None:
+            raise WasmtimeError("shared memories must have a maximum size")
+        if limits.min << page_size_log2 > too_large:
+            raise WasmtimeError("minimum size is too large for this memory type's index type")
+        if limits.max is not None and limits.max < limits.min:
+            raise WasmtimeError("maximum page size cannot be smaller than the minimum page size")
         self._limits = limits
+        self._is_64 = is_64
+        self._shared = shared
+        self._page_size_log2 = page_size_log2
 
     @classmethod
     def _wrap(cls, type: wasm.MemoryType) -> MemoryType:
@@ -231,31 +244,68 @@ class MemoryType:
 
     @property
     def is_64(self) -> bool:
-        return False
+        return self._is_64
 
     @property
     def is_shared(self) -> bool:
-        return False
+        return self._shared
 
     @property
     def page_size(self) -> int:
-        return wasm.PAGE_SIZE
+        return 1 << self._page_size_log2
 
     @property
     def page_size_log2(self) -> int:
-        return 16
+        return self._page_size_log2
+
+    def _key(self) -> tuple[Limits, bool, bool, int]:
+        return self._limits, self._is_64, self._shared, self._page_size_log2
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, MemoryType) and self._limits == other._limits
+        return isinstance(other, MemoryType) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash(self._limits)
+        return hash(self._key())
 
     def __repr__(self) -> str:
-        return f"MemoryType({self._limits})"
+        more = [
+            f", {name}={value}"
+            for name, value, usual in (
+                ("is_64", self._is_64, False),
+                ("shared", self._shared, False),
+                ("page_size_log2", self._page_size_log2, 16),
+            )
+            if value != usual
+        ]
+        return f"MemoryType({self._limits}{''.join(more)})"
 
 
-AsExternType = FuncType | TableType | MemoryType | GlobalType
+@final
+class TagType(Managed):
+    """Type of a tag: what an exception of it carries."""
+
+    __slots__ = ("_functype",)
+
+    def __init__(self, functype: FuncType) -> None:
+        if not isinstance(functype, FuncType):
+            raise TypeError("expected a FuncType")
+        self._functype = FuncType._wrap(functype._type)
+
+    @property
+    def functype(self) -> FuncType:
+        return self._functype
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TagType) and self._functype == other._functype
+
+    def __hash__(self) -> int:
+        return hash(self._functype)
+
+    def __repr__(self) -> str:
+        return f"TagType({self._functype})"
+
+
+AsExternType = FuncType | TableType | MemoryType | GlobalType | TagType
 
 
 def wrap_extern_type(type: wasm.ExternType) -> AsExternType:
@@ -270,7 +320,7 @@ def wrap_extern_type(type: wasm.ExternType) -> AsExternType:
 
 
 @final
-class ImportType:
+class ImportType(Managed):
     """An import of a module: where it comes from, and its type."""
 
     __slots__ = ("_module", "_name", "_type")
@@ -292,12 +342,21 @@ class ImportType:
     def type(self) -> AsExternType:
         return self._type
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ImportType) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, str, AsExternType]:
+        return self._module, self._name, self._type
+
     def __repr__(self) -> str:
         return f"ImportType({self._module!r}, {self._name!r}, {self._type})"
 
 
 @final
-class ExportType:
+class ExportType(Managed):
     """An export of a module: its name and type."""
 
     __slots__ = ("_name", "_type")
@@ -313,6 +372,12 @@ class ExportType:
     @property
     def type(self) -> AsExternType:
         return self._type
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ExportType) and (self._name, self._type) == (other._name, other._type)
+
+    def __hash__(self) -> int:
+        return hash((self._name, self._type))
 
     def __repr__(self) -> str:
         return f"ExportType({self._name!r}, {self._type})"

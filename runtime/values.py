@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64
 
-from .machine import from_bits, to_bits
+from .machine import from_bits, set_typed_values, to_bits
 from .types import ValType
 
 if TYPE_CHECKING:
@@ -92,17 +92,11 @@ class Val:
 
         return self._value if self._code == FUNCREF and isinstance(self._value, Func) else None
 
-    def __index__(self) -> int:
-        """What a call takes an integer argument from."""
-        if isinstance(self._value, int):
-            return self._value
-        raise TypeError(f"not an integer: {self!r}")
-
-    def __float__(self) -> float:
-        """What a call takes a float argument from."""
-        if isinstance(self._value, float):
-            return self._value
-        raise TypeError(f"not a float: {self!r}")
+    def of_type(self, code: int) -> object:
+        """The plain value for a place of type `code`, or TypeError if this is of another type."""
+        if self._code != code:
+            raise TypeError("wrong type of `Val` provided")
+        return self._value
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Val):
@@ -129,11 +123,10 @@ def _float(value: object) -> float:
 
 def value_to_bits(store: Store, code: int, value: object) -> int:
     """The raw bits for a place of type `code` (a global, a table element), given a Val or a plain value."""
-    if isinstance(value, Val):
-        if value._code != code:
-            raise TypeError("wrong type of `Val` provided")
-        value = value._value
     return to_bits(code, value, store)
+
+
+set_typed_values(Val)
 
 
 @final

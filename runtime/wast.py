@@ -176,7 +176,7 @@ class ScriptRunner:
             if item is None:
                 raise LinkError(f"unknown import: `{wanted.module}::{wanted.name}` has not been defined")
             imports.append(item)
-        return instantiate(self._store, module, imports)
+        return instantiate(self._store, module._loaded, imports)
 
     # Actions
 

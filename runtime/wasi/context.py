@@ -12,6 +12,7 @@ from typing import final
 from brolga.ir.errors import WasmtimeError
 
 from ..config import write_only
+from ..managed import Consumable
 from .abi import BADF, NOTDIR, WasiError
 from .descriptors import Descriptor, Directory, File, InputStream, OutputStream, Sink
 
@@ -34,12 +35,14 @@ class FilePerms(Enum):
     READ_WRITE = 3
 
 
-class WasiConfig:
+class WasiConfig(Consumable):
     """What a WASI program sees: arguments, environment, standard streams, directories.
 
     Nothing is given unless asked for: no arguments, no environment, an empty standard input, outputs that go nowhere.
     A configuration is used up by `Store.set_wasi`.
     """
+
+    __slots__ = ("_argv", "_env", "_outputs", "_preopens", "_stdin")
 
     def __init__(self) -> None:
         self._argv: list[bytes] = []
@@ -47,7 +50,6 @@ class WasiConfig:
         self._stdin = InputStream()
         self._outputs = {"stdout": OutputStream(), "stderr": OutputStream()}
         self._preopens: list[Directory] = []
-        self._used = False
 
     @write_only
     def argv(self, argv: Iterable[str | bytes]) -> None:
@@ -142,21 +144,12 @@ class WasiConfig:
             )
         )
 
-    def close(self) -> None:
-        """Give up what has been opened; the configuration can no longer be used."""
-        self._used = True
-        self._preopens.clear()
-        self._stdin = InputStream()
-        self._outputs.clear()
-
     def _set_file(self, name: str, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         self._outputs[name] = OutputStream(_open_stream(path, flags, name), owned=True)
 
     def _context(self) -> WasiContext:
         """The context for one store; it takes over what this configuration has opened."""
-        if self._used:
-            raise ValueError("already closed")
         descriptors: list[Descriptor] = [self._stdin, self._outputs["stdout"], self._outputs["stderr"], *self._preopens]
         context = WasiContext(self._argv, [name + b"=" + value for name, value in self._env], descriptors)
         self.close()

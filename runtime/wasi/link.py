@@ -50,4 +50,4 @@ def bind_wasi(store: Store, view: GuestView, function: WasiFunction) -> HostFunc
         call(*args)
 
     target = call if function.type.results else exit
-    return store.engine.machine.new_host_function(store._state, data, function.type, target, raw=True)
+    return store._machine.new_host_function(store._state, data, function.type, target, raw=True)

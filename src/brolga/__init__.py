@@ -16,12 +16,15 @@ from brolga.runtime.functions import Caller, Func
 from brolga.runtime.globals import Global
 from brolga.runtime.instance import Instance
 from brolga.runtime.linker import InstancePre, Linker
+from brolga.runtime.managed import Managed
 from brolga.runtime.memory import Memory
 from brolga.runtime.module import Module
-from brolga.runtime.store import Store, Storelike
+from brolga.runtime.shared_memory import SharedMemory
+from brolga.runtime.store import Store, StoreContext, Storelike
 from brolga.runtime.table import Table
+from brolga.runtime.tag import Tag
 from brolga.runtime.text import wat2wasm
-from brolga.runtime.trap import ExitTrap, Frame, Trap, TrapCode
+from brolga.runtime.trap import ExitTrap, Frame, Trap, TrapCode, WasmTimeout
 from brolga.runtime.types import (
     ExportType,
     FuncType,
@@ -30,6 +33,7 @@ from brolga.runtime.types import (
     Limits,
     MemoryType,
     TableType,
+    TagType,
     ValType,
 )
 from brolga.runtime.values import Val
@@ -61,13 +65,18 @@ __all__ = [
     "LimitError",
     "LinkError",
     "Linker",
+    "Managed",
     "Memory",
     "MemoryType",
     "Module",
+    "SharedMemory",
     "Store",
+    "StoreContext",
     "Storelike",
     "Table",
     "TableType",
+    "Tag",
+    "TagType",
     "Trap",
     "TrapCode",
     "UnsupportedError",
@@ -75,6 +84,7 @@ __all__ = [
     "ValType",
     "ValidationError",
     "WasiConfig",
+    "WasmTimeout",
     "WasmtimeError",
     "__version__",
     "wat2wasm",

@@ -23,7 +23,6 @@ def test_harmless_options_are_accepted() -> None:
         ("wasm_simd", True),
         ("wasm_threads", True),
         ("consume_fuel", True),
-        ("epoch_interruption", True),
         ("cache", True),
         ("strategy", "winch"),
         ("cranelift_opt_level", "fast"),

@@ -65,7 +65,7 @@ def test_host_functions_are_called(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("results", "returned"),
-    [([], 1), ([I32], None), ([I32], "x"), ([I32, I32], [1]), ([I32, I32], 5), ([I32], 1 << 40), ([F64], "a")],
+    [([], 1), ([I32], None), ([I32], "x"), ([I32, I32], [1]), ([I32, I32], 5), ([F64], "a")],
 )
 def test_wrong_results_of_host_functions(store: Store, results: list[ValType], returned: object) -> None:
     func = Func(store, FuncType([], results), lambda: returned)

@@ -227,7 +227,7 @@ def test_wasi_instances_leave_nothing(engine: Engine, tmp_path: Any) -> None:
 def test_bytes_of_a_module_stay_where_they_are(engine: Engine) -> None:
     module = Module(engine, '(module (memory (export "m") 1) (data "somewhere"))')
     place = module.decoded.data.index(b"somewhere")
-    assert ctypes.string_at(module._data_address + place, 9) == b"somewhere"
+    assert ctypes.string_at(module._loaded.data_address + place, 9) == b"somewhere"
 
 
 @pytest.mark.parametrize("pages", [1, 300])

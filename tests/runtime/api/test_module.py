@@ -66,9 +66,9 @@ def test_functions_are_compiled_when_called_or_all_at_once(platform: str) -> Non
         module = Module(Engine(config), text)
         store = Store(module.engine)
         exports = Instance(store, module, []).exports(store)
-        assert [module._space.code_address(func) != 0 for func in range(3)] == [eager] * 3
+        assert [module._loaded.space.code_address(func) != 0 for func in range(3)] == [eager] * 3
         assert exports["f"](store) == 3
-        assert [module._space.code_address(func) != 0 for func in range(3)] == [True, True, eager]
+        assert [module._loaded.space.code_address(func) != 0 for func in range(3)] == [True, True, eager]
 
 
 def test_the_collector_is_as_it_was(engine: Engine) -> None:

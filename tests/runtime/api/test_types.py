@@ -51,8 +51,16 @@ def test_memory_types() -> None:
     )  # fmt: skip
     with pytest.raises(WasmtimeError, match="minimum size too large"):
         MemoryType(Limits(1 << 32, None))
-    with pytest.raises(WasmtimeError, match="not supported"):
-        MemoryType(Limits(1, None), is_64=True)
+    with pytest.raises(WasmtimeError, match="shared memories must have a maximum size"):
+        MemoryType(Limits(1, None), shared=True)
+    with pytest.raises(WasmtimeError, match="page size must be"):
+        MemoryType(Limits(1, None), page_size_log2=3)
+    with pytest.raises(WasmtimeError, match="maximum page size cannot be smaller"):
+        MemoryType(Limits(3, 2))
+    special = MemoryType(Limits(1, 2), is_64=True, shared=True, page_size_log2=0)
+    assert (special.is_64, special.is_shared, special.page_size) == (True, True, 1)
+    assert special != MemoryType(Limits(1, 2)) == MemoryType(Limits(1, 2))
+    assert repr(special) == "MemoryType(Limits(1, 2), is_64=True, shared=True, page_size_log2=0)"
 
 
 def test_imports_and_exports_of_a_module(engine: Engine) -> None:

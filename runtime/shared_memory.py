@@ -1,0 +1,65 @@
+"""`SharedMemory`: memories that belong to no store. Modules that use them are refused, so that only the host does."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import final
+
+from brolga.ir.errors import WasmtimeError
+from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
+
+from .engine import Engine
+from .machine import MemoryBlock
+from .managed import Managed
+from .types import MemoryType
+
+
+@final
+class SharedMemory(Managed):
+    """A shared linear memory."""
+
+    __slots__ = ("_block", "_type")
+
+    def __init__(self, engine: Engine, ty: MemoryType) -> None:
+        if not isinstance(engine, Engine):
+            raise TypeError("expected an Engine")
+        if not isinstance(ty, MemoryType):
+            raise TypeError("expected a MemoryType")
+        if not ty.is_shared:
+            raise WasmtimeError("shared memory must have the `shared` flag enabled on its memory type")
+        if not engine.shared_memory:
+            raise WasmtimeError("shared memory support is disabled for this engine -- see `Config::shared_memory`")
+        limits = ty.limits
+        if ty.is_64 or ty.page_size != PAGE_SIZE or limits.max is None:
+            raise WasmtimeError("memories with 64-bit indices or pages of one byte are not supported")
+        pages = min(limits.max, MAX_PAGES)
+        try:
+            self._block: MemoryBlock = engine.machine.new_memory(limits.min * PAGE_SIZE, pages * PAGE_SIZE)
+        except MemoryError as error:
+            raise WasmtimeError(f"failed to allocate a memory of {limits.min} pages: {error}") from error
+        self._type = MemoryType(limits, shared=True)
+
+    def type(self) -> MemoryType:
+        """Its type as it was made."""
+        return self._type
+
+    def grow(self, delta: int) -> int:
+        """Add `delta` pages; returns the size before, in pages."""
+        if delta < 0:
+            raise WasmtimeError("cannot grow by negative amount")
+        before = self._block.length
+        if delta and not self._block.grow(before + delta * PAGE_SIZE):
+            raise WasmtimeError(f"failed to grow memory by `{delta}`")
+        return before // PAGE_SIZE
+
+    def size(self) -> int:
+        """Size in pages."""
+        return self._block.length // PAGE_SIZE
+
+    def data_ptr(self) -> ctypes._Pointer[ctypes.c_ubyte]:
+        """Pointer to the first byte. Accesses through it are not checked."""
+        return ctypes.cast(self._block.base, ctypes.POINTER(ctypes.c_ubyte))
+
+    def data_len(self) -> int:
+        """Size in bytes."""
+        return self._block.length
