@@ -181,7 +181,7 @@ def _order_commuting(operands: list[int], locations: list[int], first_dies: bool
     """Exchange the inputs of a commuting instruction, the second of which is in a register and dies, unless the first is at least
     as good to be overwritten.
     """
-    if first_dies and locations[1] >= 0 and registers.wish(operands[0]) != locations[2]:
+    if first_dies and locations[1] >= 0 and registers.wish(operands[0], BITS[locations[2]]) < 0:
         return
     operands[1], operands[2] = operands[2], operands[1]
     locations[1], locations[2] = locations[2], locations[1]

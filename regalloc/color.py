@@ -210,14 +210,20 @@ class Registers:
             i += 1
         return mask
 
-    def wish(self, v: int) -> int:
-        """The register in which v is wanted later, or -1."""
-        register = self.live.hint[v]
-        if register < 0:
-            param = self.live.flows_to[v]
-            if param >= 0:
-                register = self.home[param]
-        return register
+    def wish(self, v: int, candidates: int) -> int:
+        """The register of `candidates` (a mask) in which v is wanted later, or -1."""
+        live = self.live
+        register = live.hint[v]
+        if register >= 0 and candidates >> register & 1:
+            return register
+        param = live.flows_to[v]
+        if param >= 0:
+            register = self.home[param]
+            if register < 0:
+                register = live.hint[param]
+            if register >= 0 and candidates >> register & 1:
+                return register
+        return -1
 
     def choose(self, v: int, candidates: int, near: int = -1) -> int:
         """A register for v out of the mask `candidates` (not empty). `near`: one that would be natural, or -1."""
@@ -228,17 +234,12 @@ class Registers:
             if self.cursor < len(positions):
                 good = candidates & ~live.special_clobbers[self.cursor]
             return self.first(good or candidates)
-        register = live.hint[v]
-        if register >= 0 and good >> register & 1:
+        register = self.wish(v, good)
+        if register >= 0:
             return register
         register = self.home[v]
         if register >= 0 and good >> register & 1:
             return register
-        param = live.flows_to[v]
-        if param >= 0:
-            register = self.home[param]
-            if register >= 0 and good >> register & 1:
-                return register
         good = good & ~self.unwanted or good
         if near >= 0 and good >> near & 1:
             return near

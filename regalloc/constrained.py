@@ -54,8 +54,8 @@ def allocate_constrained(
 class _Plan:
     """`reads`: vregs that the instruction reads from a register at EARLY, apart from fixed uses; `late`: those of them that it reads
     at LATE. `memory_uses`: operands that may be read from memory.
-    `sources`: where values are before the instruction: their registers before any eviction. `own_fixed`: vreg -> its register, in
-    which it may stay though it is fixed, since it is fixed for itself.
+    `sources`: where values are before the instruction: their registers before any eviction. `own_fixed`: vreg -> register in which it
+    may live on though it is fixed, since it is fixed for itself.
     `survivors`: vregs in registers behind the instruction; `movers`: those, and late uses, that need another place.
     `place`: vreg -> its register at EARLY; survivors and late uses have it at LATE too.
     `taken_early`, `taken_late`: registers given away at each position; `reserved`: not for what lives through.
@@ -118,7 +118,7 @@ class _Plan:
         for i in shape.fixed_uses:
             v = operands[i]
             register = shape.constraints[i]
-            if register_of[v] == register and not self.taken_late >> register & 1:
+            if not self.taken_late >> register & 1 and (register_of[v] == register or self._is_wanted_again(v, register)):
                 self.own_fixed[v] = register
         for i in shape.free_uses:
             v = operands[i]
@@ -134,6 +134,16 @@ class _Plan:
         for i in shape.late_uses:
             if operands[i] in reads and operands[i] not in self.late:
                 self.late.append(operands[i])
+
+    def _is_wanted_again(self, v: int, register: int) -> bool:
+        """Whether v's next use is one in the same fixed register, and nothing before needs that."""
+        live = self.live
+        cursor = self.registers.cursor
+        if live.last[v] == self.pos or cursor >= len(live.special_positions):
+            return False
+        if self.registers.register_of[v] < 0 or not live.special_fixed[cursor] >> register & 1:
+            return False
+        return live.hint[v] == register and self.spills.next_use(v, self.pos) == live.special_positions[cursor]
 
     def _should_load(self, v: int) -> bool:
         """Whether v, which can be read from its slot, is used soon again, and there are registers to spare."""
@@ -267,8 +277,12 @@ class _Plan:
             if self.live.last[v] == self.pos:
                 through = [*through, v]
         for v in through:
+            register = self.own_fixed.get(v, -1)
+            if register >= 0:
+                self._take(v, register)
+                continue
             register = sources.get(v, -1)
-            if register >= 0 and (not reserved >> register & 1 or self.own_fixed.get(v, -1) == register):
+            if register >= 0 and not reserved >> register & 1:
                 self._take(v, register)
             else:
                 self.movers.append(v)

@@ -271,8 +271,8 @@ class Edges:
             register = meeting.register(i, blocks[p].branch_args[k])
             if register >= 0 and free >> register & 1:
                 votes[register] = votes.get(register, 0.0) + meeting.frequencies[i]
-        register = registers.wish(v)
-        if register >= 0 and free >> register & 1:
+        register = registers.wish(v, free)
+        if register >= 0:
             votes[register] = votes.get(register, 0.0) + blocks[b].frequency
         return _highest(votes)
 

@@ -155,9 +155,11 @@ class Liveness:
                 for i, v in enumerate(block.branch_args):
                     at = uses[v]
                     flows_to[v] = params[i]
+                    made = v
                     u = made_of[v]
-                    while u >= 0 and flows_to[u] < 0:
+                    while u >= 0 and flows_to[u] < 0 and uses[u][-1] <= uses[made][0]:
                         flows_to[u] = params[i]
+                        made = u
                         u = made_of[u]
                     if at[0] >= base:
                         at.append(pos)
@@ -173,14 +175,16 @@ class Liveness:
     def _scan_special(self, operands: list[int], shape: Shape, made_of: list[int], since: int) -> None:
         """Note hints, for vregs defined at `since` or later, and ties."""
         hint = self.hint
+        uses = self.uses
         kinds = shape.kinds
         for i, c in enumerate(shape.constraints):
             if c >= 0:
                 if kinds[i] == USE:
                     v = operands[i]
-                    while v >= 0 and hint[v] < 0 and self.uses[v][0] >= since:
+                    while v >= 0 and hint[v] < 0 and uses[v][0] >= since:
                         hint[v] = c
-                        v = made_of[v]
+                        u = made_of[v]
+                        v = u if u >= 0 and uses[u][-1] <= uses[v][0] else -1
             elif c <= SAME_AS:
                 made_of[operands[i]] = operands[SAME_AS - c]
                 self.tied_to[operands[SAME_AS - c]] = operands[i]

@@ -221,7 +221,7 @@ class Spills:
             if victim == source:
                 return register
             free = BITS[new]
-        wished = registers.wish(target) == register and not registers.crossed(target) >> register & 1
+        wished = registers.wish(target, BITS[register] & ~registers.crossed(target)) >= 0
         leaves = registers.crossed(source) >> register & 1
         keeps = not wished and not leaves
         new = registers.choose(target if keeps else source, free)

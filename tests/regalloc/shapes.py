@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brolga.regalloc.operand import ANY_REGISTER, DEF, SAME_AS, USE, XMM, GPR, Code, MachineBlock, MachineInst, Shape
+from brolga.regalloc.operand import ANY_REGISTER, DEF, GPR, SAME_AS, USE, Code, MachineBlock, MachineInst, Shape
 
 JUMP = Shape([], [])
 CONSTANT = Shape([DEF], [ANY_REGISTER])
@@ -193,4 +193,3 @@ def table(targets: int) -> Code:
     return b.finish()
 
 
-__all__ = ["XMM", "Builder", "all_live", "loops_in_sequence", "many_params", "nested_loops", "straight", "table"]
