@@ -265,6 +265,7 @@ class Machine:
         self._add("PYTHON_HANDLER", S.PYTHON_HANDLER)
         self._watchdog = self._add("WATCHDOG", S.WATCHDOG)
         handlers.install(self.emit(S.FAULT_HANDLER), diversion)
+        self.threads.signals += [*S.FAULTS, handlers.diversion_signal]
 
     # --- Threads and interruption ---------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ thread itself. Records are never freed, because handlers and watchdog walk throu
 from __future__ import annotations
 
 import ctypes
+import signal
 import threading
 import weakref
 from typing import Final
@@ -29,6 +30,7 @@ class ThreadRecords:
         self._platform = platform
         self._cells = cells
         self._local = threading.local()
+        self.signals: list[int] = []  # that must reach threads in wasm
         self._unused: list[int] = []
         self.nobody: Final = self._new_record()  # the thread of states that never ran
         _u64(cells + L.CELL_MAIN).value = self.nobody
@@ -66,6 +68,8 @@ class ThreadRecords:
         _u64(record + L.THREAD_STACK).value = _u64(record + L.THREAD_STACK_HIGH).value
         if self._platform.signals:
             self._give_alternate_stack(record)
+            # A fault while its signal is blocked ends the process.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
         if threading.current_thread() is threading.main_thread():
             _u64(self._cells + L.CELL_MAIN).value = record
         self._local.hold = _Hold(self, record)

@@ -85,17 +85,18 @@ def _map(address: int, size: int, protection: int, flags: int, fd: int) -> int:
 
 
 class LinuxPlatform(Platform):
-    """The flags may be switched off after construction, to behave as a system that lacks the group."""
+    """To behave as a system that refuses something, name it in BROLGA_WITHOUT: `memfd`, `gs`, `reservations`, by commas."""
 
     name = "linux"
-    reservations = True
     stacks = True
     signals = True
     threads = True
 
     def __init__(self) -> None:
-        self.gs_base = bool(libc.getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)
-        self.use_memfd = hasattr(os, "memfd_create")
+        without = os.environ.get("BROLGA_WITHOUT", "").split(",")
+        self.gs_base = "gs" not in without and bool(libc.getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)
+        self.reservations = "reservations" not in without
+        self.use_memfd = "memfd" not in without and hasattr(os, "memfd_create")
 
     # Code memory: one file in memory, mapped twice.
 

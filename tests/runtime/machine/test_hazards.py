@@ -485,6 +485,26 @@ def test_exit_within_wasm() -> None:
     )
 
 
+def test_thread_that_blocks_all_signals() -> None:
+    """Traps and interrupts need their signals: they are unblocked when a thread enters."""
+    run("""
+        world = World(CODE)
+        results = []
+        def work():
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            results.append(trap(world))
+            when_running(world, world.state.interrupt)
+            try:
+                world.call(3, nothing)
+            except WasmTrap as error:
+                results.append(error.code)
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert results == [OOB, trap_codes.INTERRUPT]
+    """)
+
+
 # --- Floating-point mode and gs
 
 
@@ -535,34 +555,28 @@ def test_gs_of_somebody_else_is_restored() -> None:
 # --- Systems that refuse something
 
 
-FALLBACKS = {
-    "no memfd": "platform.use_memfd = False",
-    "no gs": "platform.gs_base = False",
-    "no reservations": "platform.reservations = False",
-    "neither": "platform.use_memfd = platform.gs_base = platform.reservations = False",
-}
+FALLBACKS = ("memfd", "gs", "reservations", "memfd,gs,reservations")
 
 
-@pytest.mark.parametrize("fallback", FALLBACKS.values(), ids=FALLBACKS)
-def test_fallbacks(fallback: str) -> None:
-    run(f"""
-        from brolga.runtime.machine.machine import Machine
-        from brolga.runtime.platform.linux import LinuxPlatform
+@pytest.mark.parametrize("without", FALLBACKS)
+def test_fallbacks(without: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROLGA_WITHOUT", without)
+    run("""
         from brolga.jit.settings import *
-        platform = LinuxPlatform()
-        {fallback}
-        m = Machine(platform)
+        without = os.environ["BROLGA_WITHOUT"]
+        m = machine()
         settings = m.settings()
-        assert (settings.bounds == BOUNDS_GUARD) == platform.reservations
-        assert (settings.memory_base == MEMORY_BASE_GS) == (platform.gs_base and platform.reservations)
+        assert ("brolga-code" in open("/proc/self/maps").read()) == ("memfd" not in without)
+        assert (settings.bounds == BOUNDS_GUARD) == ("reservations" not in without)
+        assert (settings.memory_base == MEMORY_BASE_REGISTER) == ("gs" in without or "reservations" in without)
         LOAD = "mov eax, gs:[rdi]" if settings.memory_base == MEMORY_BASE_GS else "mov eax, [r14 + rdi]"
         world = World([
             function(0, "mov rcx, [r15 + 8]\\n mov rcx, [rcx]\\n mov eax, [rcx + rdi]\\n ret"),
-            function(1, "trap: ud2", traps={{"trap": trap_codes.UNREACHABLE}}),
-            function(2, f"{{LOAD}}\\n ret"),
-            function(3, f"push rbp\\n push rdi\\n{{call_import()}}\\n pop rdi\\n pop rbp\\n{{LOAD}}\\n ret"),
+            function(1, "trap: ud2", traps={"trap": trap_codes.UNREACHABLE}),
+            function(2, f"{LOAD}\\n ret"),
+            function(3, f"push rbp\\n push rdi\\n{call_import()}\\n pop rdi\\n pop rbp\\n{LOAD}\\n ret"),
             function(4, "again: jmp again"),
-        ], m)
+        ])
         ctypes.c_uint32.from_address(world.memory.base + 8).value = 1234
         assert world.call(0, i32_i32, 8) == [1234]
         assert trap(world, 1) == trap_codes.UNREACHABLE
@@ -579,9 +593,50 @@ def test_fallbacks(fallback: str) -> None:
                 assert error.code == trap_codes.INTERRUPT
         pid = os.fork()
         if pid == 0:
-            os._exit(0 if World([function(0, "mov eax, 5\\n ret")], m).call(0, i32_i32, 0) == [5] else 1)
+            os._exit(0 if World([function(0, "mov eax, 5\\n ret")]).call(0, i32_i32, 0) == [5] else 1)
         assert os.waitpid(pid, 0)[1] == 0
         assert world.call(0, i32_i32, 8) == [1234]
+    """)
+
+
+@pytest.mark.parametrize("without", FALLBACKS)
+def test_compiled_code_with_fallbacks(without: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROLGA_WITHOUT", without)
+    run("""
+        import brolga
+        store = brolga.Store()
+        other = brolga.Instance(store, brolga.Module(store.engine, '''(module
+            (memory 1) (data (i32.const 0) "!ab!")
+            (func (export "get") (param i32) (result i32) (i32.load (local.get 0))))'''), [])
+        module = brolga.Module(store.engine, '''(module
+            (import "" "host" (func $host (param i32) (result i32)))
+            (import "" "get" (func $get (param i32) (result i32)))
+            (memory 1 3) (data (i32.const 65532) "xyz#")
+            (func (export "sum") (param i32) (result i32)
+              (i32.add (call $get (i32.const 0)) (i32.add (call $host (i32.const 100)) (i32.load (local.get 0)))))
+            (func (export "grow") (result i32) (memory.grow (i32.const 1)))
+            (func $deep (export "deep") (call $deep)))''')
+        host = brolga.Func(store, brolga.FuncType([brolga.ValType.i32()], [brolga.ValType.i32()]), lambda x: x + 1)
+        exports = brolga.Instance(store, module, [host, other.exports(store)["get"]]).exports(store)
+        theirs, ours = (int.from_bytes(data, "little") for data in (b"!ab!", b"xyz#"))
+        for _ in range(20):
+            assert exports["sum"](store, 65532) == theirs + 101 + ours
+            for address in (65533, -1, 65536):
+                try:
+                    exports["sum"](store, address)
+                except brolga.Trap as error:
+                    assert "out of bounds memory access" in str(error)
+                else:
+                    raise AssertionError(address)
+        assert exports["grow"](store) == 1
+        assert exports["sum"](store, 65536) == theirs + 101
+        assert exports["sum"](store, 65532) == theirs + 101 + ours
+        try:
+            exports["deep"](store)
+        except brolga.Trap as error:
+            assert "call stack exhausted" in str(error)
+        else:
+            raise AssertionError
     """)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import signal
@@ -451,3 +452,18 @@ def test_threads_under_random_interrupts() -> None:
             world.state.interrupt()
     assert failures == []
     assert all(interrupted)
+
+
+def test_watchdog_sleeps_and_wakes(platform: str) -> None:
+    """Without wasm it parks; a long call after that still lets other threads run."""
+    world = endless(platform)
+    parked = ctypes.c_uint32.from_address(world.machine._cells + L.CELL_PARKED)
+    for _ in range(2):
+        when_running(world, world.state.interrupt)
+        with pytest.raises(WasmTrap):
+            world.call(0, nothing)
+        limit = time.monotonic() + 20
+        while not parked.value:
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        time.sleep(0.01)
