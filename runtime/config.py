@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from brolga.ir.errors import WasmtimeError
 
+from .cache import CodeCache, default_directory, read_configuration
 from .managed import Consumable
 
 
@@ -49,10 +50,11 @@ def _number() -> property:
 class Config(Consumable):
     """Global configuration, used to create an `Engine`, which uses it up."""
 
-    __slots__ = ("_eager", "_epochs", "_opt_level", "_platform", "_shared_memory")
+    __slots__ = ("_cache", "_eager", "_epochs", "_opt_level", "_platform", "_shared_memory")
 
     def __init__(self) -> None:
         self._platform = ""
+        self._cache: CodeCache | None = None
         self._eager = False
         self._opt_level = 2
         self._epochs = False
@@ -93,11 +95,12 @@ class Config(Consumable):
 
     @write_only
     def cache(self, enabled: bool | str) -> None:
-        """Code is not cached on disk: only False is accepted."""
+        """Keep compiled code on disk: True for the user's cache, or the path of a TOML file that describes one."""
         if not isinstance(enabled, (bool, str)):
             raise TypeError("expected string or bool")
-        if enabled is not False:
-            raise WasmtimeError("there is no code cache")
+        if enabled is False:
+            raise WasmtimeError("caching cannot be explicitly disabled")
+        self._cache = CodeCache(default_directory()) if enabled is True else read_configuration(enabled)
 
     @write_only
     def max_wasm_stack(self, size: int) -> None:

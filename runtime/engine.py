@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, final
 
 from brolga.ir.trap_codes import INTERRUPT
 
+from .cache import wants_compiler
 from .config import Config
 from .machine import Machine, machine
 from .managed import Managed
@@ -50,7 +51,7 @@ class Epoch:
 class Engine(Managed):
     """What stores and modules have in common: platform, compiler settings. Modules of one engine work in its stores only."""
 
-    __slots__ = ("eager", "epoch", "machine", "settings", "shared_memory")
+    __slots__ = ("cache", "eager", "epoch", "machine", "settings", "shared_memory")
 
     def __init__(self, config: Config | None = None) -> None:
         if config is None:
@@ -60,6 +61,7 @@ class Engine(Managed):
         self.machine: Machine = machine(config._platform or os.environ.get("BROLGA_PLATFORM", "linux"))
         self.settings = self.machine.settings(config._opt_level)
         self.eager = config._eager
+        self.cache = None if wants_compiler() else config._cache
         self.epoch = Epoch() if config._epochs else None
         self.shared_memory = config._shared_memory
         config.close()

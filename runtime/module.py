@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from os import PathLike
 from struct import Struct
 from typing import final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import CodeFormatError, WasmtimeError
+from brolga.jit.cache_format import CodeImage
 from brolga.jit.code import CompiledFunction
 from brolga.jit.settings import Settings
 from brolga.jit.vmctx import FUNC_RECORD_SIZE, ContextLayout
 from brolga.jit.wasm import types as wasm
 
+from .artifact import read_artifact, write_artifact
+from .cache import CacheEntry
+from .config import Config
 from .engine import Engine
-from .machine import signature_id
+from .machine import CodeSpace, signature_id
 from .managed import Managed
 from .text import to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
-from .version import VERSION
 
-_SERIALIZED = b"brolga module " + VERSION.encode() + b"\0"
 _RECORD = Struct("<QQQQ")  # code, vmctx, signature id, itself
 
 
@@ -77,11 +81,12 @@ class Compilation:
 class LoadedModule:
     """A valid module and its code, as instances need it. Outlives the `Module` that users see if that is closed."""
 
-    __slots__ = ("context_template", "data_address", "decoded", "layout", "machine", "settings", "space")
+    __slots__ = ("__weakref__", "context_template", "data_address", "decoded", "layout", "machine", "settings", "space")
 
-    def __init__(self, engine: Engine, data: bytes) -> None:
+    def __init__(self, engine: Engine, data: bytes, image: CodeImage | None = None) -> None:
+        """With `image`, which holds code for this module and these settings, the bytes are known to be valid."""
         with collector_paused():
-            decoded = _checked(data)
+            decoded = _checked(data, image is not None)
         compilation = Compilation(decoded, engine.settings)
         self.machine = engine.machine
         self.settings = engine.settings
@@ -92,10 +97,21 @@ class LoadedModule:
         self.space = engine.machine.new_code_space(first, count, compilation.compile, compilation)
         # The address of the bytes themselves: `decoded.data` keeps them where they are.
         self.data_address = ctypes.cast(ctypes.c_char_p(decoded.data), ctypes.c_void_p).value or 0
+        if image is not None:
+            self.space.install_image(image)
         if engine.eager:
-            with collector_paused():
-                self.space.install_all([compilation.compile(func) for func in range(first, first + count)])
+            self.compile_all(compilation.compile)
         self.context_template = self._template()
+
+    def missing(self) -> list[int]:
+        """The functions that are not compiled yet."""
+        first = self.decoded.imported_funcs
+        return [func for func in range(first, first + self.space.count) if not self.space.code_address(func)]
+
+    def compile_all(self, compile: Callable[[int], CompiledFunction]) -> None:
+        """Have compiled what is not."""
+        with collector_paused():
+            self.space.install_all([compile(func) for func in self.missing()])
 
     def _template(self) -> bytes:
         """The instance context as far as it is the same for all instances: signature numbers, code addresses."""
@@ -110,6 +126,29 @@ class LoadedModule:
         return bytes(context)
 
 
+def load(engine: Engine, wasm: str | bytes | bytearray) -> LoadedModule:
+    """The module given as binary or text, with code from the engine's cache, to which it will give what is compiled."""
+    cache = engine.cache
+    if cache is None or not isinstance(wasm, (str, bytes, bytearray)):
+        return LoadedModule(engine, to_binary(wasm))
+    source = wasm.encode() if isinstance(wasm, str) else bytes(wasm)
+    entry = CacheEntry(cache, source, engine.settings)
+    image = entry.load()
+    data = image.wasm if image is not None and image.wasm else to_binary(wasm)
+    loaded = LoadedModule(engine, data, image)
+    weakref.finalize(loaded, _save, entry, loaded.space, b"" if data == source else data)
+    return loaded
+
+
+def _save(entry: CacheEntry, space: CodeSpace, wasm: bytes) -> None:
+    """The module goes, or the process ends: what was compiled stays."""
+    try:
+        if space.installed() > len(entry.known):
+            entry.save(space.compiled_functions(), wasm)
+    except (OSError, MemoryError, CodeFormatError):
+        pass
+
+
 @final
 class Module(Managed):
     """A valid module, given as binary or text. Functions are compiled when they are first called, unless the engine's
@@ -120,7 +159,7 @@ class Module(Managed):
     def __init__(self, engine: Engine, wasm: str | bytes | bytearray) -> None:
         if not isinstance(engine, Engine):
             raise TypeError("expected an Engine")
-        self._loaded = LoadedModule(engine, to_binary(wasm))
+        self._loaded = load(engine, wasm)
         self.engine = engine
 
     @classmethod
@@ -153,28 +192,41 @@ class Module(Managed):
             _checked(bytes(wasm))
 
     def serialize(self) -> bytearray:
-        """Bytes of which `deserialize` makes the module again, with the same version of Brolga: the valid binary. Functions are
-        compiled anew."""
-        return bytearray(_SERIALIZED + self.decoded.data)
+        """Bytes of which `deserialize` makes the module again without compiling: all functions are compiled now."""
+        loaded = self._loaded
+        loaded.compile_all(Compilation(loaded.decoded, loaded.settings).compile)
+        return bytearray(write_artifact(loaded.decoded.data, loaded.space.compiled_functions(), loaded.settings))
 
     @classmethod
     def deserialize(cls, engine: Engine, encoded: bytes | bytearray) -> Module:
-        """The module that `serialize` made these bytes of."""
+        """The module that `serialize` made these bytes of, on a CPU that has what it had been compiled for.
+
+        Damage is noticed and refused. Malice is not: the bytes are machine code, and who gives them can do what the process
+        can do. Only deserialize what came from a source that is trusted.
+        """
+        if not isinstance(engine, Engine):
+            raise TypeError("expected an Engine")
         if not isinstance(encoded, (bytes, bytearray)):
             raise TypeError("expected bytes")
-        if not encoded.startswith(_SERIALIZED):
-            raise WasmtimeError("failed to parse precompiled artifact: not made by this version of Brolga")
-        return cls(engine, encoded[len(_SERIALIZED) :])
+        image = read_artifact(bytes(encoded), engine.settings)
+        return cls._wrap(engine, LoadedModule(engine, image.wasm, image))
 
     @classmethod
     def deserialize_file(cls, engine: Engine, path: str) -> Module:
-        """The module that `serialize` made the contents of this file of."""
+        """The module that `serialize` made the contents of this file of. See `deserialize` for what to trust."""
         try:
             with open(path, "rb") as file:
                 encoded = file.read()
         except OSError as error:
             raise WasmtimeError(f"failed to open file\n\nCaused by:\n    {error}") from error
         return cls.deserialize(engine, encoded)
+
+    def __reduce__(self) -> tuple[Callable[..., Module], tuple[object, ...]]:
+        """Pickled, the binary travels with the code that is there, which is used where version and CPU allow."""
+        loaded = self._loaded
+        wasm = loaded.decoded.data
+        code = write_artifact(wasm, loaded.space.compiled_functions(), loaded.settings, False)
+        return _unpickle, (wasm, code, loaded.machine.name, loaded.settings.opt_level, self.engine.eager)
 
     @property
     def imports(self) -> list[ImportType]:
@@ -197,14 +249,37 @@ class Module(Managed):
         return GlobalType._wrap(decoded.global_types[index])
 
 
-def _checked(data: bytes) -> wasm.Module:
+@cache
+def _engine(platform: str, opt_level: int, eager: bool) -> Engine:
+    """The engine of unpickled modules."""
+    config = Config()
+    config.platform = platform
+    config.cranelift_opt_level = "speed" if opt_level else "none"
+    config.eager = eager
+    return Engine(config)
+
+
+def _unpickle(wasm: bytes, code: bytes, platform: str, opt_level: int, eager: bool) -> Module:
+    engine = _engine(platform, opt_level, eager)
+    try:
+        image = read_artifact(code, engine.settings, wasm)
+    except CodeFormatError:
+        return Module(engine, wasm)
+    return Module._wrap(engine, LoadedModule(engine, wasm, image))
+
+
+def _checked(data: bytes, valid: bool = False) -> wasm.Module:
+    """The decoded module. If the bytes are known to be `valid`, the bodies are not looked at."""
     from brolga.jit.debug import DECODE, TIMES, VALIDATE
     from brolga.jit.wasm.decode import decode
-    from brolga.jit.wasm.validate import validate
+    from brolga.jit.wasm.validate import validate, validate_declarations
 
     TIMES.start()
     decoded = decode(data)
     TIMES.end(DECODE)
-    validate(decoded)
+    if valid:
+        validate_declarations(decoded)
+    else:
+        validate(decoded)
     TIMES.end(VALIDATE)
     return decoded

@@ -1,11 +1,14 @@
-"""What all tests share."""
+"""No test reads or writes the cache of the user who runs it."""
 
 from __future__ import annotations
 
-import brolga
-from brolga.jit.compile import COMPILED
+from collections.abc import Iterator
+
+import pytest
 
 
-def pytest_report_header() -> str:
-    """Which Brolga is tested: `make install` puts a compiled one in the place of the sources."""
-    return f"brolga: {'compiled' if COMPILED else 'interpreted'}, {brolga.__file__}"
+@pytest.fixture(scope="session", autouse=True)
+def _cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -1,0 +1,312 @@
+"""The cache of compiled code on disk: one file an entry, each an image of `brolga.jit.cache_format`.
+
+The name of an entry is a digest of all that its code depends on: the module's source, version and build of the compiler,
+settings, CPU features. Files appear under their names complete (written aside, then renamed), so that readers and writers
+need no locks, and whoever comes last wins. Whatever is wrong with an entry, with the directory or with the disk makes a miss.
+
+Code from the cache is run, so that only what nobody else can write is read: directory and file belong to this user and are
+writable for no one else.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+import time
+from collections.abc import Iterator
+from typing import Final, final
+
+from brolga.ir.errors import CodeFormatError, WasmtimeError
+from brolga.jit import cache_format
+from brolga.jit.cache_format import FORMAT, CodeImage, digest, read_image, write_image
+from brolga.jit.code import CompiledFunction
+from brolga.jit.settings import Settings
+
+from .version import VERSION
+
+DEFAULT_LIMIT: Final = 512 << 20
+_SUFFIX: Final = ".code"
+_TEMPORARY: Final = "writing-"
+_ABANDONED: Final = 3600.0  # seconds after which nobody writes a temporary file any more
+_USE_NOTED: Final = 600.0  # seconds within which a second use of an entry leaves its time as it is
+_WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+_COMPILER: Final = ("ir", "jit", "regalloc")
+# With these the compiler has to run, to show what it does.
+_KNOBS: Final = ("BROLGA_DUMP", "BROLGA_TIME", "BROLGA_VERIFY")
+
+
+def default_directory() -> str:
+    """$XDG_CACHE_HOME/brolga, or ~/.cache/brolga; empty if there is no home."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.cache")
+    return os.path.join(base, "brolga") if os.path.isabs(base) else ""
+
+
+def _files(directory: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(entry.path)
+            elif entry.name.endswith((".py", ".so")):
+                yield entry
+
+
+@functools.cache
+def _build() -> str:
+    """What tells this compiler from another of the same version: name, size and time of each of its files."""
+    package = os.path.dirname(os.path.dirname(cache_format.__file__))
+    marks: list[str] = []
+    try:
+        for part in _COMPILER:
+            for entry in _files(os.path.join(package, part)):
+                status = entry.stat()
+                marks.append(f"{entry.path[len(package) :]} {status.st_size} {status.st_mtime_ns}")
+    except OSError:  # not in a directory: an archive, say
+        return ""
+    return "\n".join(sorted(marks))
+
+
+def key_of(source: bytes, settings: Settings) -> str:
+    """The name of the entry for the module whose source has this digest."""
+    parts = [
+        str(FORMAT),
+        VERSION,
+        _build(),
+        settings.describe(),
+        settings.describe_features(),
+        os.environ.get("BROLGA_OPT", ""),
+        source.hex(),
+    ]
+    return digest("\0".join(parts).encode())[:16].hex()
+
+
+@final
+class Entry:
+    """A file of the cache. `used`: when it was written or last read, within some minutes."""
+
+    __slots__ = ("path", "size", "used")
+
+    def __init__(self, path: str, size: int, used: float) -> None:
+        self.path = path
+        self.size = size
+        self.used = used
+
+
+@final
+class CodeCache:
+    """Compiled code in files of a directory, which is made when there is something to write. `limit`: of its size in bytes;
+    what was not used for the longest time goes first."""
+
+    __slots__ = ("directory", "limit")
+
+    def __init__(self, directory: str, limit: int = DEFAULT_LIMIT) -> None:
+        self.directory = directory
+        self.limit = limit
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self.directory, key + _SUFFIX)
+
+    def _is_ours(self) -> bool:
+        """Whether the directory is there, ours, and closed to others."""
+        try:
+            status = os.stat(self.directory)
+        except OSError:
+            return False
+        return stat.S_ISDIR(status.st_mode) and _is_private(status)
+
+    def read(self, key: str) -> bytes | None:
+        """The bytes of an entry; None if there are none that can be trusted."""
+        if not self._is_ours():
+            return None
+        try:
+            with open(self._path(key), "rb", opener=_open_no_link) as file:
+                status = os.fstat(file.fileno())
+                if not (stat.S_ISREG(status.st_mode) and _is_private(status)):
+                    return None
+                data = file.read()
+                if time.time() - status.st_mtime > _USE_NOTED:
+                    os.utime(file.fileno())
+        except (OSError, MemoryError):
+            return None
+        return data
+
+    def write(self, key: str, data: bytes) -> bool:
+        """Make `data` the entry's bytes. Returns whether that was possible."""
+        if len(data) > self.limit or not self.directory:
+            return False
+        temporary = os.path.join(self.directory, f"{_TEMPORARY}{os.getpid()}-{os.urandom(8).hex()}")
+        try:
+            os.makedirs(os.path.dirname(self.directory), exist_ok=True)
+            try:
+                os.mkdir(self.directory, 0o700)
+            except FileExistsError:
+                pass
+            if not self._is_ours():
+                return False
+            try:
+                with open(temporary, "xb", opener=_open_private) as file:
+                    file.write(data)
+                os.rename(temporary, self._path(key))
+            except BaseException:
+                _remove(temporary)
+                raise
+        except OSError:
+            return False
+        self.prune(self.limit)
+        return True
+
+    def remove(self, key: str) -> None:
+        """Drop an entry."""
+        _remove(self._path(key))
+
+    def entries(self) -> list[Entry]:
+        """What is there, the entry used last first."""
+        found = [entry for entry in self._listing() if entry.path.endswith(_SUFFIX)]
+        return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+    def _listing(self) -> list[Entry]:
+        found: list[Entry] = []
+        try:
+            with os.scandir(self.directory) as listing:
+                for file in listing:
+                    if file.name.endswith(_SUFFIX) or file.name.startswith(_TEMPORARY):
+                        try:
+                            status = file.stat(follow_symlinks=False)
+                        except OSError:  # somebody else removed it
+                            continue
+                        found.append(Entry(file.path, status.st_size, status.st_mtime))
+        except OSError:
+            pass
+        return found
+
+    def prune(self, limit: int) -> int:
+        """Remove what was not used for the longest time if there is more than `limit` bytes, until a quarter is free again; and
+        temporary files that were left behind. Returns the number of entries removed."""
+        listing = self._listing()
+        oldest = time.time() - _ABANDONED
+        for entry in listing:
+            if not entry.path.endswith(_SUFFIX) and entry.used < oldest:
+                _remove(entry.path)
+        entries = sorted((entry for entry in listing if entry.path.endswith(_SUFFIX)), key=lambda entry: entry.used)
+        total = sum(entry.size for entry in entries)
+        if total <= limit:
+            return 0
+        removed = 0
+        for entry in entries:
+            if total <= limit - limit // 4:
+                break
+            _remove(entry.path)
+            total -= entry.size
+            removed += 1
+        return removed
+
+    def clear(self) -> int:
+        """Remove everything. Returns the number of entries removed."""
+        listing = self._listing()
+        for entry in listing:
+            _remove(entry.path)
+        return sum(entry.path.endswith(_SUFFIX) for entry in listing)
+
+
+def _is_private(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & _WRITABLE_BY_OTHERS
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+@final
+class CacheEntry:
+    """The place in a cache of one module's code, for one engine. `source`: what the module was made of, binary or text."""
+
+    __slots__ = ("_cache", "_features", "_key", "_settings", "_source", "known")
+
+    def __init__(self, cache: CodeCache, source: bytes, settings: Settings) -> None:
+        self._cache = cache
+        self._source = digest(source)
+        self._settings = settings.describe()
+        self._features = settings.describe_features()
+        self._key = key_of(self._source, settings)
+        self.known: frozenset[int] = frozenset()  # the functions that are in it
+
+    def load(self) -> CodeImage | None:
+        """The code that is there. An entry that cannot be used is removed."""
+        data = self._cache.read(self._key)
+        if data is None:
+            return None
+        try:
+            image = read_image(data, VERSION)
+        except CodeFormatError:
+            self._cache.remove(self._key)
+            return None
+        if (image.source, image.settings, image.features) != (self._source, self._settings, self._features):
+            return None
+        self.known = frozenset(image.funcs)
+        return image
+
+    def save(self, functions: list[CompiledFunction], wasm: bytes) -> None:
+        """Add functions to what is there, which others may have added to in the meantime. `wasm`: the module's bytes if the
+        source is text."""
+        own = {function.index for function in functions}
+        if own <= self.known:
+            return
+        present = self.load()
+        if present is not None:
+            if own <= self.known:
+                return
+            functions = functions + [
+                present.function(place) for place, func in enumerate(present.funcs) if func not in own
+            ]
+        data = write_image(functions, VERSION, self._settings, self._features, self._source, wasm)
+        if self._cache.write(self._key, data):
+            self.known = frozenset(function.index for function in functions)
+
+
+def wants_compiler() -> bool:
+    """Whether the environment asks to see the compiler at work, so that its results must not come from a cache."""
+    return any(name in os.environ for name in _KNOBS)
+
+
+def read_configuration(path: str) -> CodeCache | None:
+    """The cache that a TOML file describes: in its table `cache`, `enabled`, `directory` and `files-total-size-soft-limit`, as
+    Wasmtime has them. Other keys concern what is not done here."""
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            table = tomllib.load(file).get("cache", {})
+    except (OSError, ValueError) as error:
+        raise WasmtimeError(f"failed to read the cache configuration {path}: {error}") from error
+    if not isinstance(table, dict) or table.get("enabled", True) is False:
+        return None
+    directory = table.get("directory", default_directory())
+    if not isinstance(directory, str) or not os.path.isabs(directory):
+        raise WasmtimeError(f"the cache directory is not an absolute path: {directory}")
+    return CodeCache(directory, parse_size(table.get("files-total-size-soft-limit", DEFAULT_LIMIT)))
+
+
+_UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+
+
+def parse_size(text: object) -> int:
+    """A number of bytes: an int, or text with a unit (K, Ki, M, Mi, G, Gi)."""
+    digits = str(text).strip().removesuffix("B")
+    unit = digits.lstrip("0123456789")
+    number = digits.removesuffix(unit)
+    if not number or unit.strip() not in _UNITS:
+        raise WasmtimeError(f"not a size: {text}")
+    return int(number) * _UNITS[unit.strip()]
