@@ -70,7 +70,7 @@ class Registers:
     """`free` is a mask; `vreg_in[r]` holds for registers that are not free; `register_of[v]` is -1 if v is in none.
 
     `home[v]`: the register that v was defined in; for a parameter before its definition, that of something which is passed to it;
-    or -1. `fewest`: how many registers the smaller class has. `loop`: the innermost loop around the walk. `unwanted`: registers which the innermost loop's parameters want back. `cursor`: index of the next special instruction.
+    or -1. `seat[v]`: the register that v has at the head of the last loop entered where it is in one, or -1. `fewest`: how many registers the smaller class has. `loop`: the innermost loop around the walk. `unwanted`: registers which the innermost loop's parameters want back. `cursor`: index of the next special instruction.
     """
 
     __slots__ = (
@@ -85,6 +85,7 @@ class Registers:
         "vreg_in",
         "free",
         "home",
+        "seat",
         "used",
         "loop",
         "unwanted",
@@ -109,6 +110,7 @@ class Registers:
         self.vreg_in = [-1] * 32
         self.free = ALL
         self.home = [-1] * vregs
+        self.seat = [-1] * vregs
         self.used = 0
         self.loop = NO_LOOP
         self.unwanted = 0
@@ -237,7 +239,9 @@ class Registers:
         register = self.wish(v, good)
         if register >= 0:
             return register
-        register = self.home[v]
+        register = self.seat[v]
+        if register < 0:
+            register = self.home[v]
         if register >= 0 and good >> register & 1:
             return register
         good = good & ~self.unwanted or good

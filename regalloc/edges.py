@@ -137,6 +137,9 @@ class Edges:
             for v in meeting.agreed:
                 if v not in entry:
                     changed.append(v)
+        if is_header:
+            for v, register in entry.items():
+                registers.seat[v] = register
         if params:
             self._place_params(b, meeting, in_slots)
             if is_header:

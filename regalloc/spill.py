@@ -197,7 +197,8 @@ class Spills:
 
         The copy may as well stay behind: the input then moves to the new register and the definition takes the old one, if
         the input would have to leave that soon, or the definition would like it. Without a free register, what is used
-        farthest in the future leaves, and that may be the input itself.
+        farthest in the future leaves, and that may be the input itself. It also leaves if a call will drive it out before
+        its next use.
         """
         registers = self.registers
         shape = inst.shape
@@ -225,9 +226,13 @@ class Spills:
         leaves = registers.crossed(source) >> register & 1
         keeps = not wished and not leaves
         new = registers.choose(target if keeps else source, free)
-        if not keeps and not wished and registers.crossed(source) >> new & 1:
-            keeps = True
-            new = registers.choose(target, free)
+        if not keeps and registers.crossed(source) >> new & 1:
+            if self._would_leave(source, new, pos):
+                self.evict(source, index)
+                return register
+            if not wished:
+                keeps = True
+                new = registers.choose(target, free)
         self.add(index, Move(MOVE_COPY, register, new, source))
         if keeps:
             locations[tied] = new
@@ -239,3 +244,13 @@ class Spills:
                 locations[i] = new
         return register
 
+    def _would_leave(self, v: int, register: int, pos: int) -> bool:
+        """Whether v would be evicted from `register` before its next use: the next special instruction wants it, and leaves no other."""
+        registers = self.registers
+        live = self.live
+        cursor = registers.cursor
+        if live.special_positions[cursor] >= self.next_use(v, pos):
+            return False
+        special = live.special_clobbers[cursor]
+        mask = registers.class_masks[registers.vreg_class[v]]
+        return bool(special >> register & 1) and not mask & registers.free & ~special
