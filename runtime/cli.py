@@ -1,4 +1,4 @@
-"""The command line: `brolga run`, `brolga wast`, `brolga objdump`."""
+"""The command line: `brolga run`, `compile`, `cache`, `wast`, `objdump`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 from brolga.ir.errors import BrolgaError, WasmtimeError
 from brolga.jit.compile import COMPILED
 
+from .cli_options import add_options
 from .config import Config
 from .trap import ExitTrap, Trap
 from .version import VERSION
@@ -46,6 +47,14 @@ def _command(options: argparse.Namespace) -> int:
         from .cli_run import run
 
         return run(options)
+    if options.command == "compile":
+        from .cli_compile import compile
+
+        return compile(options)
+    if options.command == "cache":
+        from .cli_cache import cache
+
+        return cache(options)
     if options.command == "wast":
         from .cli_wast import wast
 
@@ -81,11 +90,30 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--eager", action="store_true", help="compile modules as a whole, not function by function")
 
     run = commands.add_parser("run", parents=[common], help="run a WASI program, or one function of a module")
+    add_options(run)
+    run.add_argument("--argv0", metavar="NAME", help="what the program is told to be called")
+    run.add_argument(
+        "--preload",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="module whose exports can be imported from NAME",
+    )
     run.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass on a variable")
     run.add_argument("--dir", action="append", default=[], metavar="HOST[::GUEST]", help="give access to a directory")
     run.add_argument("--invoke", metavar="NAME", help="call this exported function and print its results")
-    run.add_argument("file", metavar="FILE", help="module, binary or text")
+    run.add_argument("file", metavar="FILE", help="module: binary, text or compiled; - for standard input")
     run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+
+    compile = commands.add_parser("compile", parents=[common], help="compile a module, to be run later")
+    add_options(compile)
+    compile.add_argument("-o", "--output", metavar="FILE", help="where to (default: FILE with the suffix .bwasm)")
+    compile.add_argument("file", metavar="FILE", help="module, binary or text; - for standard input")
+
+    cache = commands.add_parser("cache", help="show, prune or clear the cache of compiled code")
+    cache.add_argument("--prune", nargs="?", const="", metavar="SIZE", help="shrink it to this size, or to its limit")
+    cache.add_argument("--clear", action="store_true", help="remove everything")
+    cache.add_argument("--config", metavar="FILE", help="the configuration that `-C cache-config=FILE` names")
 
     wast = commands.add_parser("wast", parents=[common], help="run scripts of the WebAssembly test suite")
     wast.add_argument("--skip-unsupported", action="store_true", help="skip scripts that need what is not implemented")

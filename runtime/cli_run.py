@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+import threading
 
 from brolga.ir.errors import WasmtimeError
+from brolga.jit.cache_format import is_image
 
 from .cli import config
+from .cli_options import WasmOptions, set_cache
 from .engine import Engine
 from .functions import Func
 from .linker import Linker
@@ -19,12 +23,34 @@ from .wasi.context import WasiConfig
 
 def run(options: argparse.Namespace) -> int:
     """Run the program, or the function that `--invoke` names. A trap, or the program's exit, is raised."""
-    engine = Engine(config(options))
-    module = Module.from_file(engine, options.file)
+    settings = config(options)
+    wasm = WasmOptions(options.wasm)
+    wasm.configure(settings)
+    set_cache(settings, options.codegen)
+    engine = Engine(settings)
+    module = _load(engine, options.file)
     linker = Linker(engine)
     linker.define_wasi()
     store = Store(engine)
     store.set_wasi(_wasi(options))
+    wasm.limit(store)
+    if not wasm.timeout:
+        return _run(store, linker, module, options)
+    timer = threading.Timer(wasm.timeout, engine.increment_epoch)
+    timer.daemon = True
+    timer.start()
+    try:
+        return _run(store, linker, module, options)
+    finally:
+        timer.cancel()
+
+
+def _run(store: Store, linker: Linker, module: Module, options: argparse.Namespace) -> int:
+    for preload in options.preload:
+        name, separator, path = preload.partition("=")
+        if not separator:
+            raise WasmtimeError(f"--preload needs NAME=FILE, not {preload}")
+        linker.define_module(store, name, _load(store.engine, path))
     exports = linker.instantiate(store, module).exports(store)
     if options.invoke is not None:
         function = exports.get(options.invoke)
@@ -42,10 +68,24 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def read_source(path: str) -> bytes:
+    """The bytes of a file, or of standard input for `-`."""
+    if path == "-":
+        return sys.stdin.buffer.read()
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _load(engine: Engine, path: str) -> Module:
+    """A module: compiled, binary or text, whatever its contents are."""
+    source = read_source(path)
+    return Module.deserialize(engine, source) if is_image(source) else Module(engine, source)
+
+
 def _wasi(options: argparse.Namespace) -> WasiConfig:
     wasi = WasiConfig()
     # Only the base name, so that the program does not learn where it is. The function invoked gets the arguments.
-    name = os.path.basename(options.file)
+    name = options.argv0 if options.argv0 is not None else os.path.basename(options.file)
     wasi.argv = [name] if options.invoke is not None else [name, *options.args]
     wasi.env = [_variable(setting) for setting in options.env]
     wasi.inherit_stdin()

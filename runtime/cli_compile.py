@@ -1,0 +1,81 @@
+"""`brolga compile`: all functions of a module, into a file that `brolga run` and `Module.deserialize_file` take."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from brolga.ir.errors import WasmtimeError
+from brolga.jit.code import CompiledFunction
+
+from .cli import config
+from .cli_options import WasmOptions, set_cache
+from .cli_run import read_source
+from .engine import Engine
+from .module import Compilation, Module
+
+_SUFFIX = ".bwasm"
+
+
+def compile(options: argparse.Namespace) -> int:
+    """Compile and write."""
+    settings = config(options)
+    WasmOptions(options.wasm).configure(settings)
+    set_cache(settings, options.codegen)
+    engine = Engine(settings)
+    output = options.output
+    if output is None:
+        if options.file == "-":
+            raise WasmtimeError("name the output with -o")
+        output = str(Path(options.file).with_suffix(_SUFFIX))
+    module = Module(engine, read_source(options.file))
+    loaded = module._loaded
+    if sys.stderr.isatty():
+        _with_progress(module)
+    else:
+        loaded.compile_all(Compilation(loaded.decoded, loaded.settings).compile)
+    _write(output, bytes(module.serialize()))
+    return 0
+
+
+def _with_progress(module: Module) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    loaded = module._loaded
+    compilation = Compilation(loaded.decoded, loaded.settings)
+    columns = (
+        TextColumn("compiling"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("functions"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=len(loaded.missing()))
+
+        def compile(func: int) -> CompiledFunction:
+            function = compilation.compile(func)
+            progress.advance(task)
+            return function
+
+        loaded.compile_all(compile)
+
+
+def _write(path: str, data: bytes) -> None:
+    """Write the file as a whole, or not at all."""
+    if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout, a pipe
+        with open(path, "wb") as file:
+            file.write(data)
+        return
+    temporary = f"{path}.{os.getpid()}"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise

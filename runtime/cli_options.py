@@ -1,0 +1,134 @@
+"""Options that several commands share, and the groups `-C` and `-W`, whose words are those of `wasmtime run`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from brolga.ir.errors import WasmtimeError
+
+from .cache import parse_size
+from .config import Config
+from .store import Store
+
+CODEGEN_HELP: Final = "cache[=y|n], cache-config=FILE"
+WASM_HELP: Final = (
+    "timeout=TIME (2s, 100ms), max-memory-size=BYTES, max-instances=N, max-memories=N, max-tables=N, "
+    "max-table-elements=N, or a feature such as bulk-memory[=y|n]"
+)
+
+_LIMITS: Final = {
+    "max-memory-size": "memory_size",
+    "max-table-elements": "table_elements",
+    "max-instances": "instances",
+    "max-tables": "tables",
+    "max-memories": "memories",
+}
+_NANOSECONDS: Final = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+
+
+def _words(groups: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(name, value) of each setting; the value is empty if there is none."""
+    for group in groups:
+        for word in group.split(","):
+            name, _, value = word.partition("=")
+            yield name.strip().replace("_", "-"), value.strip()
+
+
+def _flag(name: str, value: str) -> bool:
+    if value in ("", "y", "yes", "true"):
+        return True
+    if value in ("n", "no", "false"):
+        return False
+    raise WasmtimeError(f"`{name}` is y or n, not {value}")
+
+
+def _number(name: str, value: str) -> int:
+    if not value:
+        raise WasmtimeError(f"`{name}` needs a value")
+    return parse_size(value)
+
+
+def parse_time(text: str) -> float:
+    """Seconds of `2`, `2s`, `1.5s`, `1m 30s`, `100ms`."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)\s*", text)
+    if not parts or "".join(number + unit for number, unit in parts) != re.sub(r"\s", "", text):
+        raise WasmtimeError(f"not a time: {text}")
+    return sum(float(number) * _NANOSECONDS[unit] for number, unit in parts) / 1e9
+
+
+class WasmOptions:
+    """What `-W` asks for. `timeout`: seconds that the program may run, 0 for ever."""
+
+    __slots__ = ("_features", "_limits", "max_stack", "timeout")
+
+    def __init__(self, groups: Sequence[str]) -> None:
+        self.timeout = 0.0
+        self.max_stack = 0
+        self._limits: dict[str, int] = {}
+        self._features: list[tuple[str, str, bool]] = []
+        for name, value in _words(groups):
+            if name == "timeout":
+                self.timeout = parse_time(value)
+                if not self.timeout:
+                    raise WasmtimeError("the timeout is zero")
+            elif name == "fuel":
+                raise WasmtimeError("fuel is not supported: -W timeout=TIME ends programs that run too long")
+            elif name == "max-wasm-stack":
+                self.max_stack = _number(name, value)
+            elif name in _LIMITS:
+                self._limits[_LIMITS[name]] = _number(name, value)
+            else:
+                self._features.append((name, _option(name), _flag(name, value)))
+
+    def configure(self, config: Config) -> None:
+        """Set the options that are the engine's. What it does not have is refused."""
+        if self.max_stack:
+            config.max_wasm_stack = self.max_stack
+        if self.timeout:
+            config.epoch_interruption = True
+        for name, option, value in self._features:
+            try:
+                setattr(config, option, value)
+            except WasmtimeError as error:
+                raise WasmtimeError(f"-W {name}: {error}") from error
+
+    def limit(self, store: Store) -> None:
+        """Set the options that are the store's."""
+        if self._limits:
+            store.set_limits(**self._limits)
+        if self.timeout:
+            store.set_epoch_deadline(1)
+
+
+def _option(name: str) -> str:
+    """The attribute of `Config` for a feature."""
+    words = name.replace("-", "_")
+    for option in (f"wasm_{words}", words, f"cranelift_{words}"):
+        if isinstance(vars(Config).get(option), property) and option not in ("cache", "eager", "platform", "target"):
+            return option
+    raise WasmtimeError(f"unknown -W option: {name}")
+
+
+def set_cache(config: Config, groups: Sequence[str]) -> None:
+    """Use the user's cache, unless `-C` says otherwise."""
+    enabled: bool | str = True
+    for name, value in _words(groups):
+        if name == "cache":
+            enabled = _flag(name, value) and enabled
+        elif name == "cache-config":
+            enabled = value
+        else:
+            raise WasmtimeError(f"unknown -C option: {name}")
+    if enabled is not False:
+        config.cache = enabled
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The two groups."""
+    parser.add_argument("-C", action="append", default=[], dest="codegen", metavar="OPTION,...", help=CODEGEN_HELP)
+    parser.add_argument("-W", action="append", default=[], dest="wasm", metavar="OPTION,...", help=WASM_HELP)
