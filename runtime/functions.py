@@ -15,7 +15,7 @@ from . import machine
 from .machine import EntryPoint, HostFunction, TrapInfo, enable_vectorcall
 from .module import Compilation
 from .store import Store, StoreData, Storelike, same_store
-from .trap import Frame, Trap
+from .trap import Frame, Trap, WasmTimeout
 from .types import FuncType
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _public_frame(frame: machine.Frame) -> Frame:
 
 
 def _make_trap(info: TrapInfo) -> Trap:
-    trap = Trap._of(info.code)
+    trap = (WasmTimeout if info.timed_out else Trap)._of(info.code)
     trap._frames = [_public_frame(frame) for frame in info.frames]
     return trap
 

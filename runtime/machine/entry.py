@@ -15,6 +15,8 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import VALUE_TYPE_NAMES, FuncType
 
 from .entry_code import ENTRY_RECORD, ENTRY_SIZE, ENTRY_STORE, ENTRY_VECTORCALL
+from .state import state_of
+from .timeouts import Deadline
 from .values import from_bits, to_bits
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ class EntryPoint(_NativeEntryPoint):  # type: ignore[misc]
 
     __slots__ = (
         "__weakref__",
+        "_entry_bound",
         "_entry_calls",
         "_entry_owner",
         "_entry_record",
@@ -126,15 +129,18 @@ class EntryPoint(_NativeEntryPoint):  # type: ignore[misc]
     _entry_owner: object
     _entry_record: int
     _entry_calls: int  # so far, by the slow way
+    _entry_bound: bool
 
     if TYPE_CHECKING:
         __call__: Callable[..., object]
 
-    def bind(self, machine: Machine, record: int, type: FuncType, store: object, owner: object) -> None:
+    def bind(
+        self, machine: Machine, record: int, type: FuncType, store: object, owner: object, bound: bool = False
+    ) -> None:
         """Lead calls to the function record at address `record`.
 
         `store` is what a call must give as first argument (compared by identity; an object whose attribute `_store` is `store`,
-        like a Caller, will do too). `owner` is kept alive: it must own the record, the context and the code.
+        like a Caller, will do too); if `bound`, calls give none. `owner` is kept alive: it must own the record, the context and the code.
         """
         address = id(self)
         _u64(address + ENTRY_VECTORCALL).value = 0
@@ -144,38 +150,48 @@ class EntryPoint(_NativeEntryPoint):  # type: ignore[misc]
         self._entry_owner = owner
         self._entry_record = record
         self._entry_calls = 0
+        self._entry_bound = bound
         _u64(address + ENTRY_RECORD).value = record
         _u64(address + ENTRY_STORE).value = id(store)
-        _u64(address + ENTRY_VECTORCALL).value = machine.entry_code(type)
+        _u64(address + ENTRY_VECTORCALL).value = machine.entry_code(type, bound=bound)
 
 
-def slow_call(func: EntryPoint, *args: object) -> object:
-    """What an entry does with Python's help: any signature, any kind of argument, and the errors."""
+def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> object:
+    """What an entry does with Python's help: any signature, any kind of argument, timeouts, and the errors."""
     type = func._entry_type
+    bound = func._entry_bound
     func._entry_calls += 1
     if func._entry_calls == CALLS_UNTIL_FAST:
-        _u64(id(func) + ENTRY_VECTORCALL).value = func._machine.entry_code(type, make=True)
-    if not args:
+        _u64(id(func) + ENTRY_VECTORCALL).value = func._machine.entry_code(type, make=True, bound=bound)
+    if not args and not bound:
         raise TypeError("Func.__call__() missing 1 required positional argument: 'store'")
-    given, expected = len(args) - 1, len(type.params)
+    values = args if bound else args[1:]
+    given, expected = len(values), len(type.params)
     if given != expected:
         many = "many" if given > expected else "few"
         raise WasmtimeError(f"too {many} parameters provided: given {given}, expected {expected}")
-    store = args[0]
-    if store is not func._entry_store:
+    if not bound and args[0] is not func._entry_store:
+        store: Any = args[0]
         try:
-            of_storelike = store._store  # type: ignore[attr-defined]
+            of_storelike = store._store
         except AttributeError:
             raise TypeError(f"expected a Store, not {store!r}") from None
         if of_storelike is not func._entry_store:
             raise WasmtimeError("function used with the wrong store")
     bits = []
-    for i, (value_type, value) in enumerate(zip(type.params, args[1:])):
+    for i, (value_type, value) in enumerate(zip(type.params, values)):
         try:
             bits.append(to_bits(value_type, value, func._entry_store))
         except TypeError as error:
             error.add_note(f"for parameter {i} of type {VALUE_TYPE_NAMES[value_type]}")
             raise
-    results = func._machine.call_raw(func._entry_record, type, bits)
-    values = [from_bits(t, result, func._entry_store) for t, result in zip(type.results, results)]
-    return None if not values else values[0] if len(values) == 1 else values
+    if timeout is None:
+        results = func._machine.call_raw(func._entry_record, type, bits)
+    else:
+        deadline = Deadline(state_of(func._entry_record), timeout)
+        try:
+            results = func._machine.call_raw(func._entry_record, type, bits)
+        finally:
+            deadline.finish()
+    converted = [from_bits(t, result, func._entry_store) for t, result in zip(type.results, results)]
+    return None if not converted else converted[0] if len(converted) == 1 else converted

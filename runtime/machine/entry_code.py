@@ -103,11 +103,14 @@ _PROLOGUE: Final = """
     lea rax, [rdx + rdx]
     cmp rax, {TWICE_COUNT}
     jne slow
+    {STORE_CHECK}
+    mov r12, rdi
+    mov r13, rsi
+"""
+_STORE_CHECK: Final = """
     mov rax, [rsi]
     cmp rax, [rdi + {ENTRY_STORE}]
     jne slow
-    mov r12, rdi
-    mov r13, rsi
 """
 _INT_ARGUMENT: Final = """
     mov rdi, [r13 + {SOURCE}]
@@ -191,8 +194,9 @@ def has_fast_entry(type: FuncType) -> bool:
     )
 
 
-def fast_entry(type: FuncType) -> tuple[str, dict[str, object]]:
-    """Text and symbols of the vectorcall function of a signature that `has_fast_entry`."""
+def fast_entry(type: FuncType, bound: bool) -> tuple[str, dict[str, object]]:
+    """Text and symbols of the vectorcall function of a signature that `has_fast_entry`. If `bound`, the store is no argument."""
+    before = 0 if bound else 1  # arguments before the function's own
     params = assign([IR_TYPE[t] for t in type.params], ARG_GPRS, ARG_XMMS)
     results = assign([IR_TYPE[t] for t in type.results], RESULT_GPRS, RESULT_XMMS)
     stack_args = stack_slots(params)
@@ -205,7 +209,7 @@ def fast_entry(type: FuncType) -> tuple[str, dict[str, object]]:
         is_int = value_type in (I32, I64)
         text = _INT_ARGUMENT if is_int else _FLOAT_ARGUMENT
         lines.append(
-            text.replace("{SOURCE}", str(8 * i + 8))
+            text.replace("{SOURCE}", str(8 * (i + before)))
             .replace("{TARGET}", str(8 * i))
             .replace("{I}", str(i))
             .replace("{RANGE}", _I32_RANGE if value_type == I32 else "")
@@ -243,10 +247,11 @@ def fast_entry(type: FuncType) -> tuple[str, dict[str, object]]:
     lines.append("    {LEAVE}")
     lines += _results(type)
     lines += [_COLD, *checks]
-    symbols = {
+    symbols: dict[str, object] = {
         "SPACE": space,
-        "TWICE_COUNT": 2 * len(params) + 2,
-        "COUNT": len(params) + 1,
+        "STORE_CHECK": "" if bound else _STORE_CHECK,
+        "TWICE_COUNT": 2 * (len(params) + before),
+        "COUNT": len(params) + before,
         "RETURN": _RETURN,
     }
     return "\n".join(lines), symbols

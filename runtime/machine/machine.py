@@ -58,12 +58,14 @@ IDLE_POLLS: Final = 20
 EXIT_PATIENCE: Final = 2.0  # seconds: longer than any host routine or page fault keeps a thread
 
 _C_API: Final = (
+    "PyBuffer_FillInfo",
     "PyErr_CheckSignals",
     "PyErr_Clear",
     "PyErr_Fetch",
     "PyErr_NormalizeException",
     "PyErr_Occurred",
     "PyErr_Restore",
+    "PyErr_SetString",
     "PyEval_RestoreThread",
     "PyEval_SaveThread",
     "PyException_SetTraceback",
@@ -225,16 +227,18 @@ class Machine:
         self._symbols |= _OBJECTS
         self._slow_call = self._add("SLOW_CALL", SLOW_CALL)
         self._entries: dict[FuncType, int] = {}
+        self._bound_entries: dict[FuncType, int] = {}
         self._host_calls: dict[FuncType, int] = {}
 
     # Routines by signature take a millisecond to assemble, so they are made when a function has been called a few times, and used
     # at once by functions of the same type that are made later.
 
-    def entry_code(self, type: FuncType, make: bool = False) -> int:
+    def entry_code(self, type: FuncType, make: bool = False, bound: bool = False) -> int:
         """The vectorcall function for entry points of this type: the slow one as long as nobody wanted to `make` the fast one."""
-        if make and type not in self._entries:
-            self._entries[type] = has_fast_entry(type) and self._emit_fast(fast_entry(type)) or self._slow_call
-        return self._entries.get(type, self._slow_call)
+        entries = self._bound_entries if bound else self._entries
+        if make and type not in entries:
+            entries[type] = has_fast_entry(type) and self._emit_fast(fast_entry(type, bound)) or self._slow_call
+        return entries.get(type, self._slow_call)
 
     def host_code(self, type: FuncType, make: bool = False) -> int:
         """The fast routine for host functions of this type, or 0."""

@@ -6,6 +6,8 @@ import ctypes
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from brolga.jit.vmctx import CTX_ACTIVATION, FUNC_VMCTX
+
 from . import layout as L
 from .lifetime import exiting, keep_forever
 
@@ -43,6 +45,15 @@ def request_end_of_all() -> None:
                 request_end(address)
 
 
+def state_of(record: int) -> StoreState:
+    """The state of the store that the function with the record at this address belongs to."""
+    context = _u64(record + FUNC_VMCTX).value
+    state: StoreState = ctypes.cast(
+        _u64(_u64(context + CTX_ACTIVATION).value + L.STATE_OBJECT).value, ctypes.py_object
+    ).value
+    return state
+
+
 def request_end(address: int) -> None:
     _u64(address + L.STATE_REQUEST).value = _u64(address + L.STATE_COUNTER).value
     _u32(address + L.STATE_INTERRUPT).value = 1
@@ -55,7 +66,7 @@ class StoreState:
     any context that points to it.
     """
 
-    __slots__ = ("__weakref__", "address", "machine", "refusal")
+    __slots__ = ("__weakref__", "address", "machine", "refusal", "timed_out")
 
     def __init__(self, machine: Machine) -> None:
         self.machine: Final = machine
@@ -63,6 +74,7 @@ class StoreState:
         ctypes.memset(self.address, 0, L.STATE_SIZE)
         _u64(self.address + L.STATE_THREAD).value = machine.threads.nobody
         _u64(self.address + L.STATE_ENTRY_THREAD).value = machine.threads.nobody
+        self.timed_out = False  # the interruption that was asked for is that of a timeout
         self.refusal = 0  # why entries are refused: a trap code, CLOSED, or 0
         _u64(self.address + L.STATE_OBJECT).value = id(self)
 

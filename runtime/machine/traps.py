@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from brolga.ir.errors import BrolgaError
-from brolga.ir.trap_codes import STACK_OVERFLOW, TRAP_MESSAGES
+from brolga.ir.trap_codes import INTERRUPT, STACK_OVERFLOW, TRAP_MESSAGES
 from brolga.jit.code import CompiledFunction
 
 from . import layout as L
@@ -40,12 +40,13 @@ class TrapInfo:
     """A trap: `code` of `brolga.ir.trap_codes`, the frames from the innermost outwards (own activation only), and the
     address of the faulting access or 0."""
 
-    __slots__ = ("address", "code", "frames")
+    __slots__ = ("address", "code", "frames", "timed_out")
 
-    def __init__(self, code: int, frames: list[Frame], address: int = 0) -> None:
+    def __init__(self, code: int, frames: list[Frame], address: int = 0, timed_out: bool = False) -> None:
         self.code = code
         self.frames = frames
         self.address = address
+        self.timed_out = timed_out  # an INTERRUPT because of a timeout
 
 
 TrapFactory = Callable[[TrapInfo], BaseException]
@@ -101,7 +102,7 @@ def raise_trap(state: StoreState) -> None:
     frames = unwind(pc, stack, returns)
     if code < 0:
         raise UnexpectedFault(f"unexpected fault at pc {pc:#x}, address {fault:#x}, in {_describe(frames)}")
-    raise _factory(TrapInfo(code, frames, fault))
+    raise _factory(TrapInfo(code, frames, fault, code == INTERRUPT and state.timed_out))
 
 
 def refuse_entry(reason: int) -> None:
