@@ -295,7 +295,8 @@ class Lowering:
                 return vreg
             if bits <= 0xFFFF_FFFF or self.hoist_to == NO_BLOCK:
                 vreg = self.gpr()
-                inst = MachInst(MOV32_I if bits <= 0xFFFF_FFFF else MOV64_I, [vreg], SHAPE_REG[MOV64_I], bits)
+                op = MOV32_I if bits <= 0xFFFF_FFFF else MOV64_I
+                inst = MachInst(op, [vreg], SHAPE_REG[op], bits)
                 self.code.remat[vreg] = inst
                 inst.loc = self.loc
                 self.out.append(inst)
