@@ -186,15 +186,19 @@ class Registers:
             steps += 1
         mask = 0
         limit = i + MAX_CROSSED
+        own = live.hint[v]
         while i < count and positions[i] < end:
             if i == limit:
                 return mask | live.all_special
-            mask |= live.special_clobbers[i]
+            needed = live.special_clobbers[i]
+            if own >= 0 and needed >> own & 1 and not live.special_destroyed[i] >> own & 1 and positions[i] in live.uses[v]:
+                needed &= ~BITS[own]  # fixed for v itself, and not written
+            mask |= needed
             i += 1
         if i < count and positions[i] == end:
             fixed = live.special_fixed[i]
-            if live.hint[v] >= 0:
-                fixed &= ~BITS[live.hint[v]]
+            if own >= 0:
+                fixed &= ~BITS[own]
             mask |= fixed
         return mask
 
@@ -231,6 +235,9 @@ class Registers:
         """A register for v out of the mask `candidates` (not empty). `near`: one that would be natural, or -1."""
         live = self.live
         good = candidates & ~self.crossed(v)
+        if live.code.remat[v] is not None:  # not worth the save of a callee-saved register
+            saved = self.callee_saved & ~self.used
+            good = good & ~saved or candidates & ~saved or good
         if not good:
             positions = live.special_positions  # at least not where it has to leave at once
             if self.cursor < len(positions):

@@ -14,7 +14,7 @@ from typing import Final, final
 
 from .color import ALL, BITS, Registers, registers_in
 from .errors import RegAllocError
-from .liveness import LOOP_EXIT, NEVER, Liveness
+from .liveness import LOOP_EXIT, Liveness
 from .loops import NO_LOOP
 from .moves import ParallelMoves
 from .operand import DEF, FIRST_SPILL_SLOT, GPR, XMM
@@ -119,20 +119,30 @@ class Edges:
         changed = list(meeting.weight)  # what may have to be moved, loaded or stored on some edge
         registers.clear()
         avoid = live.loop_special[loop] if is_header else 0
+        destroyed = live.loop_destroyed[loop] if is_header else 0
+        driven_out = self._driven_out(loop, values) if avoid else set()
         movers: list[int] = []
         for v in values:
             register = meeting.agreed.get(v, -1)
-            if register < 0 or (avoid >> register & 1 and live.hint[v] != register):
+            if register < 0 or (
+                avoid >> register & 1
+                and (live.hint[v] != register or destroyed >> register & 1)
+                and v not in driven_out
+            ):
                 movers.append(v)
             else:
                 registers.take(v, register)
                 entry[v] = register
+        undecided = self._place_params(b, meeting, in_slots) if params else []
         for v in movers:
             register = self._place(v, meeting, avoid)
             registers.take(v, register)
             entry[v] = register
             if v not in meeting.weight:
                 changed.append(v)
+        for k in undecided:
+            free = registers.free & registers.class_masks[registers.vreg_class[params[k]]]
+            self._define_param(params[k], registers.choose(params[k], free & ~self._crossed_by_arguments(b, k) or free))
         if len(entry) - len(movers) < len(meeting.agreed):
             for v in meeting.agreed:
                 if v not in entry:
@@ -140,13 +150,13 @@ class Edges:
         if is_header:
             for v, register in entry.items():
                 registers.seat[v] = register
-        if params:
-            self._place_params(b, meeting, in_slots)
-            if is_header:
-                for v in params:
-                    location = self.param_location[v]
-                    if location < FIRST_SPILL_SLOT:
-                        self.unwanted[loop] |= BITS[location]
+        for v in params:
+            location = self.param_location[v]
+            if location < FIRST_SPILL_SLOT:
+                if is_header:
+                    self.unwanted[loop] |= BITS[location]
+                if live.last[v] == live.base[b]:
+                    registers.release(v)
         if changed or params:
             for i, p in enumerate(meeting.preds):
                 self._connect(b, i, p, meeting, changed)
@@ -233,13 +243,10 @@ class Edges:
             return register
         return registers.choose(v, good or free)
 
-    def _place_params(self, b: int, meeting: _Meeting, in_slots: list[int]) -> None:
-        live = self.live
-        registers = self.registers
-        params = live.code.blocks[b].params
-        pos = live.base[b]
+    def _place_params(self, b: int, meeting: _Meeting, in_slots: list[int]) -> list[int]:
+        """Give parameters registers that arguments are in, or slots. The result are the indices of those for which any will do."""
         undecided: list[int] = []
-        for k, v in enumerate(params):
+        for k, v in enumerate(self.live.code.blocks[b].params):
             if in_slots and v in in_slots:
                 self.param_location[v] = FIRST_SPILL_SLOT + v
                 self.spills.slot_params.add(v)
@@ -249,17 +256,12 @@ class Edges:
             if register < 0:
                 undecided.append(k)
             else:
-                registers.define(v, register)
-                self.param_location[v] = register
-        for k in undecided:
-            v = params[k]
-            free = registers.free & registers.class_masks[registers.vreg_class[v]]
-            register = registers.choose(v, free & ~self._crossed_by_arguments(b, k) or free)
-            registers.define(v, register)
-            self.param_location[v] = register
-        for v in params:
-            if live.last[v] == pos and self.param_location[v] < FIRST_SPILL_SLOT:
-                registers.release(v)
+                self._define_param(v, register)
+        return undecided
+
+    def _define_param(self, v: int, register: int) -> None:
+        self.registers.define(v, register)
+        self.param_location[v] = register
 
     def _vote(self, b: int, k: int, meeting: _Meeting) -> int:
         """A free register for parameter k of block b that makes most moves unnecessary; -1 if there is none."""
@@ -344,17 +346,40 @@ class Edges:
         surviving = (class_mask & ~live.loop_special[loop]).bit_count()
         if len(values) <= surviving:
             return values
-        call = NEVER
-        i = self.registers.cursor
-        while i < len(live.special_positions) and live.special_positions[i] < live.loop_end[loop]:
-            if (class_mask & ~live.special_clobbers[i]).bit_count() < len(values):
-                call = live.special_positions[i]
-                surviving = (class_mask & ~live.special_clobbers[i]).bit_count()
-                break
-            i += 1
+        call = self._first_call(loop, class_mask, class_mask.bit_count() - len(values))
+        if call < 0:
+            return values
+        surviving = (class_mask & ~live.special_clobbers[call]).bit_count()
         ranking = [(live.next_use(v, pos, loop), v) for v in values]
         ranking.sort()
-        return [v for k, (use, v) in enumerate(ranking) if k < surviving or use <= call]
+        return [v for k, (use, v) in enumerate(ranking) if k < surviving or use <= live.special_positions[call]]
+
+    def _first_call(self, loop: int, class_mask: int, spared: int) -> int:
+        """Index of the first special instruction in the loop, ahead, that wants more than `spared` registers; -1 if there is none."""
+        live = self.live
+        i = self.registers.cursor
+        while i < len(live.special_positions) and live.special_positions[i] < live.loop_end[loop]:
+            if (class_mask & live.special_clobbers[i]).bit_count() > spared:
+                return i
+            i += 1
+        return -1
+
+    def _driven_out(self, loop: int, values: list[int]) -> set[int]:
+        """Those of `values` that the first call in the loop will evict, for which a register that survives it is not worth while."""
+        live = self.live
+        vreg_class = self.registers.vreg_class
+        result: set[int] = set()
+        for c in (GPR, XMM):
+            class_mask = self.registers.class_masks[c]
+            overflow = self.pressure[c][loop] - class_mask.bit_count()
+            if overflow > 0:
+                call = self._first_call(loop, class_mask, 3)
+                if call >= 0:
+                    pos = live.special_positions[call]
+                    ranking = [(live.next_use(v, pos, loop), v) for v in values if vreg_class[v] == c]
+                    ranking.sort()
+                    result.update([v for _, v in ranking[-overflow:]])
+        return result
 
     def _measure_pressure(self) -> None:
         """The highest demand for registers in each loop, clobbers counted as demand; without cold blocks."""
@@ -418,7 +443,7 @@ class Edges:
                     now[vreg_class[v]] -= 1
             if not shape.plain:
                 for c in (GPR, XMM):
-                    highest[c] = max(highest[c], now[c] + (shape.clobbers & class_masks[c]).bit_count())
+                    highest[c] = max(highest[c], now[c] + ((shape.clobbers | shape.fixed_late) & class_masks[c]).bit_count())
             if written:
                 for i, v in enumerate(inst.operands):
                     if i < len(kinds) and kinds[i] == DEF:

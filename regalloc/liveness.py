@@ -37,9 +37,10 @@ class Liveness:
     By block: `base`, `end`, `exposed` (vregs used but not defined there -> position of the last use), `live_in`, `live_out`,
     `clobbers` (union).
     By loop: `loop_start`, `loop_end` (positions; without cold blocks), `loop_used` (mask of vregs used in it, not in cold blocks),
-    `loop_special` (mask of registers that are fixed or destroyed somewhere in it, not in cold blocks).
+    `loop_destroyed` and `loop_special` (masks of registers that are written or, besides, fixed by special instructions in it, not
+    in cold blocks).
     `special_positions` lists the instructions with fixed operands or clobbers outside cold blocks. Beside it `special_fixed`: mask
-    of the registers fixed at EARLY, and `special_clobbers`: of those where nothing can live through; `all_special` is the union.
+    of the registers fixed at EARLY, `special_destroyed`: of those written, `special_clobbers`: of both; `all_special` is the union.
     """
 
     __slots__ = (
@@ -62,9 +63,11 @@ class Liveness:
         "loop_start",
         "loop_end",
         "loop_used",
+        "loop_destroyed",
         "loop_special",
         "special_positions",
         "special_fixed",
+        "special_destroyed",
         "special_clobbers",
         "all_special",
         "_bases_in_order",
@@ -91,6 +94,7 @@ class Liveness:
         self.gpr_mask = 0
         self.special_positions: list[int] = []
         self.special_fixed: list[int] = []
+        self.special_destroyed: list[int] = []
         self.special_clobbers: list[int] = []
         self.all_special = 0
         self._bases_in_order: list[int] = []
@@ -107,6 +111,7 @@ class Liveness:
         tied_to = self.tied_to
         flows_to = self.flows_to
         made_of = [-1] * len(uses)  # by vreg: its defining instruction's first use, whose register it could take over
+        or_of: dict[int, int] = {}  # the other such use, if the instruction commutes
         cold = self.flow.cold
         pos = 0
         for b in self.flow.order:
@@ -140,6 +145,8 @@ class Liveness:
                             tied = operands[shape.tied]
                             tied_to[tied] = v
                             made_of[v] = tied
+                            if shape.commutes:
+                                or_of[v] = operands[2]
                         elif len(operands) > 1:
                             made_of[v] = operands[0] if definition else operands[1]
                 else:
@@ -148,6 +155,7 @@ class Liveness:
                     if not is_cold and (shape.clobbers or shape.fixed_early or shape.fixed_late):
                         self.special_positions.append(pos)
                         self.special_fixed.append(shape.fixed_early)
+                        self.special_destroyed.append(shape.clobbers | shape.fixed_late)
                         self.special_clobbers.append(shape.clobbers | shape.fixed_late | shape.fixed_early)
             self.end[b] = pos
             if block.branch_args:
@@ -156,11 +164,14 @@ class Liveness:
                     at = uses[v]
                     flows_to[v] = params[i]
                     made = v
-                    u = made_of[v]
-                    while u >= 0 and flows_to[u] < 0 and uses[u][-1] <= uses[made][0]:
+                    while True:
+                        u = made_of[made]
+                        if u >= 0 and uses[u][-1] > uses[made][0]:
+                            u = or_of.get(made, -1)
+                        if u < 0 or flows_to[u] >= 0 or uses[u][-1] > uses[made][0]:
+                            break
                         flows_to[u] = params[i]
                         made = u
-                        u = made_of[u]
                     if at[0] >= base:
                         at.append(pos)
                         last[v] = pos
@@ -259,6 +270,7 @@ class Liveness:
         headers = flow.headers
         self.loop_start = [self.base[h] for h in headers]
         self.loop_end = [self.end[h] + 1 for h in headers]
+        self.loop_destroyed = [0] * len(headers)
         self.loop_special = [0] * len(headers)
         if not headers:
             return
@@ -271,12 +283,14 @@ class Liveness:
                 self.loop_end[loop] = self.end[b] + 1
             i = bisect_left(positions, self.base[b])
             while i < len(positions) and positions[i] <= self.end[b]:
+                self.loop_destroyed[loop] |= self.special_destroyed[i]
                 self.loop_special[loop] |= self.special_clobbers[i]
                 i += 1
         for loop, parent in enumerate(flow.parents):  # inner ones first
             if parent != NO_LOOP:
                 self.loop_end[parent] = max(self.loop_end[parent], self.loop_end[loop])
                 self.loop_used[parent] |= self.loop_used[loop]
+                self.loop_destroyed[parent] |= self.loop_destroyed[loop]
                 self.loop_special[parent] |= self.loop_special[loop]
 
     def block_at(self, position: int) -> int:

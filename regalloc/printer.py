@@ -66,7 +66,7 @@ def inst_text(inst: MachineInst) -> str:
     text = ", ".join(definitions) + " <- " + ", ".join(uses)
     clobbers = [location_name(r) for r in range(32) if shape.clobbers >> r & 1]
     if clobbers:
-        text += " ! " + " ".join(clobbers)
+        text = text.rstrip() + " ! " + " ".join(clobbers)
     return text.strip()
 
 
