@@ -268,7 +268,7 @@ def test_a_value_is_stored_once() -> None:
         b.emit(TEST, v)
         b.emit(CALL)
     b.emit(TEST, v)
-    code, allocation = finish(b)
+    _, allocation = finish(b)
     stores = [m for moves in allocation.moves[0].values() for m in moves if m.destination >= 32]
     loads = [m for moves in allocation.moves[0].values() for m in moves if m.source >= 32]
     assert (len(stores), len(loads)) == (1, 3)
@@ -292,7 +292,7 @@ def test_constants_are_never_stored() -> None:
     for _ in range(2):
         for c in constants:
             b.emit(TEST, c)
-    code, allocation = finish(b)
+    _, allocation = finish(b)
     moves = [m for moves in allocation.moves[0].values() for m in moves]
     assert moves and all(m.kind == MOVE_REMAT for m in moves)
     assert allocation.spill_slots == 0
@@ -334,7 +334,7 @@ def test_parameters_in_memory_share_slots_with_their_arguments(count: int) -> No
     b = Builder()
     loop = Loop(b, 1, [b.value() for _ in range(count)])
     b.emit(Shape([], [], None, SMALL_CALL_CLOBBERS))
-    after = loop.close(*loop.params)
+    loop.close(*loop.params)
     code, allocation = finish(b, *loop.params, env=SMALL)
     assert [m for m in moves_in_loops(code, allocation) if m.source >= 32 and m.destination >= 32] == []
 
@@ -345,7 +345,7 @@ def test_a_memory_operand_is_not_loaded_first() -> None:
     total = b.value()
     for v in values:
         total = b.value(COMMUTING, total, v)
-    code, allocation = finish(b, total)
+    _, allocation = finish(b, total)
     loads = [m for moves in allocation.moves[0].values() for m in moves if m.source >= 32]
     assert loads == []
     assert allocation.spill_slots > 0
