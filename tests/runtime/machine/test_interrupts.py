@@ -369,7 +369,7 @@ def test_threads_give_their_stacks_back() -> None:
     records = len(machine.threads.all())
     for _ in range(10):
         use()
-    assert len(machine.threads.all()) <= records + 1
+    assert len(machine.threads.all()) <= records + 4  # as many as run at the same time
     free = [record for record in machine.threads.all() if L_free(record)]
     assert free
     for record in free:

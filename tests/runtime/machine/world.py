@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 
-import keystone
-
 from brolga.jit import builtins
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction, Relocation
 from brolga.jit.vmctx import (
@@ -34,9 +32,9 @@ from brolga.runtime.machine import (
     signature_id,
 )
 from brolga.runtime.machine import machine as get_machine
+from brolga.runtime.machine.assembler import assemble
 
 PAGE = 65536
-_ks = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64)
 
 i32_i32 = FuncType((I32,), (I32,))
 i64_i64 = FuncType((I64,), (I64,))
@@ -68,7 +66,9 @@ def function(
     instructions (5 bytes) to function indices, -1 being the trap routine."""
     names = sorted({*(frames or {}), *(traps or {}), *(calls or {}), *(locations or {})} - {"start"})
     table = "".join(f"\n.quad {name}" for name in names)
-    code, _ = _ks.asm(f"start:\n{text}\n.align 8\n{table}" if names else text, 0, as_bytes=True)
+    code = assemble(
+        f"start:\n{text}\n.align 8\n{table}" if names else text, 0, {}
+    )  # keystone must not run on two threads
     values = struct.unpack(f"<{len(names)}Q", code[len(code) - 8 * len(names) :])
     code = code[: len(code) - 8 * len(names)]
     at = {"start": 0, **dict(zip(names, values))}
