@@ -295,7 +295,7 @@ def _check_store(store: Store, item: Func | Memory | Table | Global) -> None:
 
 def _wrong_kind(wanted: wasm.Import, kind: str, item: Importable) -> LinkError:
     found = (
-        "func"
+        "function"
         if isinstance(item, (Func, HostDefinition, WasiFunction))
         else "shared memory"
         if isinstance(item, SharedMemory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
@@ -14,12 +14,15 @@ from .machine import ClosedMemory, MemoryBlock
 from .store import StoreData, Storelike, same_store
 from .types import Limits, MemoryType
 
+if TYPE_CHECKING:
+    from .bound import BoundMemory
+
 
 @final
 class MemoryData:
     """A memory, owned by the instances that use it. `maximum` is -1 if its type has none; sizes in pages."""
 
-    __slots__ = ("__weakref__", "_view", "_viewed", "block", "maximum", "minimum", "store_data")
+    __slots__ = ("__weakref__", "_view", "_viewed", "block", "exporter", "maximum", "minimum", "store_data")
 
     def __init__(self, store_data: StoreData, minimum: int, maximum: int) -> None:
         limit = store_data.limits.memory_size
@@ -35,6 +38,7 @@ class MemoryData:
             self.block: MemoryBlock = machine.new_memory(minimum * PAGE_SIZE, pages * PAGE_SIZE)
         except MemoryError as error:
             raise WasmtimeError(f"failed to allocate a memory of {minimum} pages: {error}") from error
+        self.exporter: weakref.ref[BoundMemory] | None = None
         self._view = memoryview(b"")
         self._viewed = (0, -1)  # base and length that `_view` was made for
 
@@ -58,6 +62,9 @@ class MemoryData:
         self._view = memoryview(b"")
         self._viewed = (0, -1)
         self.block = ClosedMemory()
+        exporter = self.exporter() if self.exporter is not None else None
+        if exporter is not None:
+            exporter._detach()
 
     def view(self) -> memoryview:
         """The bytes as they are now, writable. Good until the memory grows."""

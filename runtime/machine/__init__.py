@@ -13,11 +13,12 @@ machine/machine    `Machine`: one per platform, everything below is reached thro
 
 from __future__ import annotations
 
+from .buffers import bind_buffer, buffer_type
 from .code import CodeSpace, find_code
 from .entry import EntryPoint, enable_vectorcall
 from .host import HostFunction
 from .layout import CTX_DATA_SEGMENTS, CTX_INSTANCE, CTX_MEMORIES, CTX_TABLES
-from .machine import Machine, machine
+from .machine import Machine, any_machine, machine
 from .memory import ClosedMemory, MemoryBlock
 from .state import CLOSED, StoreState
 from .traps import Frame, TrapInfo, set_exception_hook, set_trap_factory
@@ -38,6 +39,9 @@ __all__ = [
     "MemoryBlock",
     "StoreState",
     "TrapInfo",
+    "any_machine",
+    "bind_buffer",
+    "buffer_type",
     "enable_vectorcall",
     "find_code",
     "from_bits",

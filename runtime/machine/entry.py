@@ -75,16 +75,22 @@ CALLS_UNTIL_FAST: Final = 3
 _keep: list[object] = []  # what the type refers to
 
 
-def _make_type() -> Any:
-    members = (_Member * 2)(_Member(b"__vectorcalloffset__", T_PYSSIZET, ENTRY_VECTORCALL, READONLY, None))
-    call = ctypes.cast(_api.PyVectorcall_Call, ctypes.c_void_p).value
-    slots = (_Slot * 3)(_Slot(PY_TP_MEMBERS, ctypes.addressof(members)), _Slot(PY_TP_CALL, call))
-    flags = TPFLAGS_DEFAULT | TPFLAGS_BASETYPE | TPFLAGS_HAVE_VECTORCALL
-    name = b"brolga.runtime.machine.entry.NativeEntryPoint"
-    spec = _Spec(name, ENTRY_SIZE, 0, flags, ctypes.addressof(slots))
-    _keep.extend((members, slots, spec, name))
+def type_from_spec(name: bytes, size: int, flags: int, slots: list[tuple[int, int]]) -> Any:
+    """A heap type with these slots (number, address), which lasts as long as the process."""
+    array = (_Slot * (len(slots) + 1))(*(_Slot(*slot) for slot in slots))
+    spec = _Spec(name, size, 0, flags, ctypes.addressof(array))
+    _keep.extend((array, spec, name))
     from_spec = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p)(("PyType_FromSpec", _api))
     return from_spec(ctypes.addressof(spec))
+
+
+def _make_type() -> Any:
+    members = (_Member * 2)(_Member(b"__vectorcalloffset__", T_PYSSIZET, ENTRY_VECTORCALL, READONLY, None))
+    _keep.append(members)
+    call = ctypes.cast(_api.PyVectorcall_Call, ctypes.c_void_p).value or 0
+    flags = TPFLAGS_DEFAULT | TPFLAGS_BASETYPE | TPFLAGS_HAVE_VECTORCALL
+    name = b"brolga.runtime.machine.entry.NativeEntryPoint"
+    return type_from_spec(name, ENTRY_SIZE, flags, [(PY_TP_MEMBERS, ctypes.addressof(members)), (PY_TP_CALL, call)])
 
 
 T = TypeVar("T", bound=type)

@@ -21,7 +21,7 @@ from brolga.jit.settings import BOUNDS_EXPLICIT, BOUNDS_GUARD, MEMORY_BASE_GS, M
 from brolga.jit.wasm.types import I32, I64, FuncType
 
 from ..platform.interface import Platform, PlatformError
-from ..platform.linux import LinuxPlatform
+from ..platform.linux import SA_ONSTACK, SA_SIGINFO, LinuxPlatform
 from ..platform.minimal import MinimalPlatform
 from . import bulk, cpu
 from . import layout as L
@@ -260,7 +260,7 @@ class Machine:
             "HANDLERS": hex(ctypes.addressof(handlers.cells)),
             "CPYTHON_HANDLER": hex(cpython_handler),
             "DIVERSION_SIGNAL": handlers.diversion_signal,
-            "WATCHED_FLAGS": S.SA_SIGINFO | S.SA_ONSTACK,
+            "WATCHED_FLAGS": SA_SIGINFO | SA_ONSTACK,
             "TICK_NANOSECONDS": S.TICK_NANOSECONDS,
             "IDLE_TICKS": S.IDLE_TICKS,
         }
@@ -464,6 +464,11 @@ def _refuse_unknown_systems() -> None:
         raise PlatformError("brolga needs CPython on x86-64 Linux")
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         raise PlatformError("brolga does not run on free-threaded CPython: its activations rely on the GIL")
+
+
+def any_machine() -> Machine:
+    """A machine that is there already, or else the usual one."""
+    return next(iter(_machines.values()), None) or machine()
 
 
 def _after_fork_in_child() -> None:

@@ -16,6 +16,7 @@ from brolga.runtime.functions import Caller, Func
 from brolga.runtime.globals import Global
 from brolga.runtime.instance import Instance
 from brolga.runtime.linker import InstancePre, Linker
+from brolga.runtime.load import load
 from brolga.runtime.managed import Managed
 from brolga.runtime.memory import Memory
 from brolga.runtime.module import Module
@@ -87,5 +88,6 @@ __all__ = [
     "WasmTimeout",
     "WasmtimeError",
     "__version__",
+    "load",
     "wat2wasm",
 ]

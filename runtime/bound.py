@@ -1,0 +1,298 @@
+"""`load`: a module instance as a Python object, whose exports are attributes and need no store argument."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self, final
+
+from brolga.ir.errors import LinkError, WasmtimeError
+from brolga.jit.wasm import types as wasm
+
+from .functions import Func, HostDefinition
+from .globals import Global, GlobalData
+from .instance import Importable, InstanceData, instantiate
+from .machine import EntryPoint, MemoryBlock, any_machine, bind_buffer, buffer_type, enable_vectorcall, from_bits
+from .memory import Memory, MemoryData
+from .module import Module
+from .store import Store
+from .table import Table, TableData
+from .types import FuncType, GlobalType, ValType
+from .values import value_to_bits
+from .wasi.context import WasiConfig
+from .wasi.functions import FUNCTIONS, MODULE_NAME
+
+Imports = Mapping[str, Any]
+
+
+@enable_vectorcall
+class BoundFunc(EntryPoint):
+    """A function of wasm, called as a Python function; `timeout=` ends a call after so many seconds with WasmTimeout."""
+
+    __slots__ = ("__name__", "_type")
+    __name__: str
+    _type: wasm.FuncType
+
+    @classmethod
+    def _of(cls, store: Store, record: int, type: wasm.FuncType, name: str) -> BoundFunc:
+        func = cls.__new__(cls)
+        func._type = type
+        func.__name__ = name
+        func.bind(store._machine, record, type, store, store, bound=True)
+        return func
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *params: Any, timeout: float | None = None) -> Any: ...
+
+    @property
+    def type(self) -> FuncType:
+        """Types of parameters and results."""
+        return FuncType._wrap(self._type)
+
+    def __repr__(self) -> str:
+        return f"<wasm function {self.__name__}: {self._type}>"
+
+
+if TYPE_CHECKING:
+
+    class _Exporter:
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+else:
+    _Exporter = buffer_type(any_machine())
+
+
+@final
+class BoundMemory(_Exporter):
+    """A linear memory. `memoryview(memory)`, `numpy.frombuffer(memory)` and the like give live views without a copy.
+
+    A view keeps its length when the memory grows, and stays valid when the instance is closed or dropped.
+    """
+
+    __slots__ = ("__weakref__", "_block", "_memory", "_store")
+
+    def __init__(self, store: Store, memory: MemoryData) -> None:
+        self._store = store
+        self._memory = memory
+        self._block: MemoryBlock | None = memory.block
+        memory.exporter = weakref.ref(self)
+        bind_buffer(self, memory.block)
+
+    def _detach(self) -> None:
+        """The store is closed."""
+        bind_buffer(self, None)
+        self._block = None
+
+    def __len__(self) -> int:
+        """Size in bytes."""
+        return self._memory.block.length
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """A byte as an int, or a copy of a range as bytes."""
+        with memoryview(self) as view:
+            return bytes(view[index]) if isinstance(index, slice) else view[index]
+
+    def __setitem__(self, index: int | slice, value: Any) -> None:
+        with memoryview(self) as view:
+            view[index] = value
+
+    def read(self, start: int | None = 0, stop: int | None = None) -> bytes:
+        """A copy of the bytes [start:stop]."""
+        with memoryview(self) as view:
+            return bytes(view[start:stop])
+
+    def write(self, start: int, data: bytes | bytearray | memoryview) -> None:
+        """Put bytes at `start`. IndexError if they do not fit."""
+        with memoryview(self) as view, memoryview(data) as source:
+            size = source.nbytes
+            if not 0 <= start <= len(view) - size:
+                raise IndexError("index out of range")
+            view[start : start + size] = source.cast("B")
+
+    @property
+    def pages(self) -> int:
+        """Size in pages of 64 KiB."""
+        return self._memory.pages
+
+    def grow(self, pages: int) -> int:
+        """Add pages; returns the size before."""
+        if pages < 0:
+            raise WasmtimeError("cannot grow by negative amount")
+        before = self._memory.grow(pages)
+        if before < 0:
+            raise WasmtimeError(f"failed to grow memory by `{pages}`")
+        return before
+
+    def __repr__(self) -> str:
+        return f"<wasm memory of {self.pages} pages>"
+
+
+@final
+class BoundTable:
+    """A table, as a sequence of functions or other Python objects; None for null."""
+
+    __slots__ = ("_store", "_table")
+
+    def __init__(self, store: Store, table: TableData) -> None:
+        self._store = store
+        self._table = table
+
+    def __len__(self) -> int:
+        return self._table.length
+
+    def _checked(self, index: int) -> int:
+        length = self._table.length
+        if not -length <= index < length:
+            raise IndexError("table index out of range")
+        return index % length
+
+    def __getitem__(self, index: int) -> Any:
+        store = self._store._store
+        item = from_bits(self._table.element, self._table.get(self._checked(index)), store)
+        return BoundFunc._of(store, item._record, item._type, "") if isinstance(item, Func) else item
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        bits = value_to_bits(self._store._store, self._table.element, value)
+        self._table.set(self._checked(index), bits)
+
+    def grow(self, count: int, value: Any = None) -> int:
+        """Add elements; returns the length before."""
+        bits = value_to_bits(self._store._store, self._table.element, value)
+        before = self._table.grow(count, bits) if count >= 0 else -1
+        if before < 0:
+            raise WasmtimeError(f"failed to grow table by `{count}`")
+        return before
+
+
+@final
+class BoundGlobal:
+    """A global variable with the attribute `value`."""
+
+    __slots__ = ("_global", "_store")
+
+    def __init__(self, store: Store, data: GlobalData) -> None:
+        self._store = store
+        self._global = data
+
+    @property
+    def value(self) -> Any:
+        return from_bits(self._global.code, self._global.bits, self._store._store)
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        bits = value_to_bits(self._store._store, self._global.code, value)
+        if not self._global.mutable:
+            raise WasmtimeError("immutable global cannot be set")
+        self._global.bits = bits
+
+    def __repr__(self) -> str:
+        return f"<wasm global {self.value!r}>"
+
+
+BoundExtern = BoundFunc | BoundMemory | BoundTable | BoundGlobal
+
+
+class BoundInstance:
+    """An instance whose exports are attributes (and items, for names that are no identifiers or that this class uses itself).
+
+    `store` is the store that it lives in; `close`, or the end of a `with` block, closes that.
+    """
+
+    _exports: dict[str, BoundExtern]
+    _owner: Store
+
+    def __init__(self, store: Store, data: InstanceData) -> None:
+        exports = {export.name: _bind(store, data, export) for export in data.module.decoded.exports}
+        self.store = store
+        self.__dict__.update(exports)
+        self._exports = exports
+        self._owner = store
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def close(self) -> None:
+        """Close the store: memories are given back when no view of them is left, all other use raises ValueError."""
+        self._owner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._owner.close()
+
+    def __getitem__(self, name: str) -> Any:
+        return self._exports[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._exports)
+
+    def __len__(self) -> int:
+        return len(self._exports)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._exports})
+
+    def __repr__(self) -> str:
+        return f"<wasm instance with {', '.join(self._exports) or 'no exports'}>"
+
+
+def _bind(store: Store, data: InstanceData, export: wasm.Export) -> BoundExtern:
+    index = export.index
+    if export.kind == wasm.EXTERN_FUNC:
+        return BoundFunc._of(store, data.function_record(index), data.module.decoded.func_type(index), export.name)
+    if export.kind == wasm.EXTERN_MEMORY:
+        return bound_memory(store, data.memories[index])
+    if export.kind == wasm.EXTERN_TABLE:
+        return BoundTable(store, data.tables[index])
+    return BoundGlobal(store, data.globals[index])
+
+
+def bound_memory(store: Store, memory: MemoryData) -> BoundMemory:
+    """The object for a memory: the same one as long as somebody has it."""
+    exporter = memory.exporter() if memory.exporter is not None else None
+    return BoundMemory(store, memory) if exporter is None else exporter
+
+
+def bind_instance(module: Module, store: Store | None, imports: Imports, wasi: WasiConfig | None) -> BoundInstance:
+    """Instantiate `module`: what `load` does when it has the module."""
+    decoded = module.decoded
+    if store is None:
+        spaces = [space for space in imports.values() if isinstance(space, BoundInstance)]
+        store = spaces[0]._owner if spaces else Store(module.engine)
+    uses_wasi = MODULE_NAME not in imports and any(wanted.module == MODULE_NAME for wanted in decoded.imports)
+    if wasi is None and uses_wasi and store._data.wasi is None:
+        wasi = WasiConfig()
+        wasi.inherit_stdout()
+        wasi.inherit_stderr()
+    if wasi is not None:
+        store.set_wasi(wasi)
+    items = [_importable(store, imports, wanted) for wanted in decoded.imports]
+    return BoundInstance(store, instantiate(store, module._loaded, items))
+
+
+def _importable(store: Store, imports: Imports, wanted: wasm.Import) -> Importable:
+    """What is given for an import, as an object of the store."""
+    space = imports.get(wanted.module)
+    if space is None and wanted.module == MODULE_NAME and wanted.name in FUNCTIONS:
+        return FUNCTIONS[wanted.name]
+    try:
+        item = space[wanted.name] if isinstance(space, (Mapping, BoundInstance)) else getattr(space, wanted.name)
+    except (KeyError, AttributeError):
+        raise LinkError(f"unknown import: `{wanted.module}::{wanted.name}` has not been defined") from None
+    if isinstance(item, BoundFunc):
+        return Func._of(item._entry_owner, item._entry_record, item._type)  # type: ignore[arg-type]
+    if isinstance(item, BoundMemory):
+        return Memory._wrap(item._memory)
+    if isinstance(item, BoundTable):
+        return Table._wrap(item._table)
+    if isinstance(item, BoundGlobal):
+        return Global._wrap(item._global)
+    if isinstance(wanted.type, wasm.FuncType) and not isinstance(item, Func) and callable(item):
+        return HostDefinition(FuncType._wrap(wanted.type), item, False)
+    if isinstance(wanted.type, wasm.GlobalType) and not isinstance(item, Global):
+        return Global(store, GlobalType(ValType._of(wanted.type.type), wanted.type.mutable), item)
+    if not isinstance(item, (Func, Memory, Table, Global)):
+        raise TypeError(f"{item!r} cannot be imported as `{wanted.module}::{wanted.name}`")
+    return item
