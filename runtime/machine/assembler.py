@@ -1,22 +1,27 @@
 """Hand-written machine code: Intel assembly text to bytes.
 
 Text names layout constants and addresses in braces, as in `str.format`: `mov rbx, [r15 + {CTX_ACTIVATION}]`. Keystone is loaded
-on first use; it is not thread-safe, hence the lock. JIT output never comes this way.
+on first use; it is not thread-safe, hence the lock. What it made is kept for later processes (`preassembled`). JIT output never
+comes this way.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from brolga.ir.errors import BrolgaError
 from brolga.jit import vmctx
+from brolga.jit.cache_format import digest
 
 from . import layout
+from .preassembled import SHELF, Routine, analyse, link
 
 _lock = threading.RLock()
+_ADDRESS = re.compile("\1([^\1]*)\1")
 _SYMBOLS: dict[str, object] = {
     **{name: value for name, value in vars(vmctx).items() if isinstance(value, int)},
     **layout.SYMBOLS,
@@ -40,8 +45,36 @@ def expand(text: str, symbols: Mapping[str, object]) -> str:
 
 
 def assemble(text: str, address: int, symbols: Mapping[str, object]) -> bytes:
-    """Machine code of `text` when it stands at `address`."""
-    source = expand(text, symbols)
+    """Machine code of `text` when it stands at `address`. Symbols whose values are texts in hexadecimal are addresses."""
+    addresses = {
+        name: int(value, 16) for name, value in symbols.items() if isinstance(value, str) and value.startswith("0x")
+    }
+    generic = expand(text, {**symbols, **{name: f"\1{name}\1" for name in addresses}})
+    used = {name: addresses[name] for name in dict.fromkeys(_ADDRESS.findall(generic))}
+    # The assembler chooses encodings by the size of numbers.
+    sizes = " ".join(str((value >= 1 << 31) + (value >= 1 << 32)) for value in used.values())
+    key = digest(f"{generic}\0{sizes}".encode())
+    kept = SHELF.find(key)
+    code = link(kept, used, address) if kept is not None else None
+    if code is None:
+        code = _assemble(_with_addresses(generic, used), address)
+        if kept is None:
+            SHELF.add(key, partial(_analyse, generic, used, address, code))
+    return code
+
+
+def _with_addresses(generic: str, addresses: Mapping[str, int]) -> str:
+    return _ADDRESS.sub(lambda match: hex(addresses[match[1]]), generic)
+
+
+def _analyse(generic: str, addresses: dict[str, int], address: int, code: bytes) -> Routine | None:
+    try:
+        return analyse(lambda table, base: _assemble(_with_addresses(generic, table), base), addresses, address, code)
+    except BrolgaError:  # the text is wrong for other addresses
+        return None
+
+
+def _assemble(source: str, address: int) -> bytes:
     with _lock:
         keystone, wrong_text = _keystone()
         try:

@@ -91,7 +91,6 @@ CELL_PARKED: Final = 0  # u32, not zero: the watchdog sleeps until it is woken
 CELL_THREADS: Final = 8  # first thread record
 CELL_MAIN: Final = 16  # record of the main thread, or of no thread
 CELL_PID: Final = 24
-CELL_STOP: Final = 28  # u32, not zero: the watchdog ends
 CELL_SIZE: Final = 32
 
 MXCSR_DEFAULT: Final = 0x1F80

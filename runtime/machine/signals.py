@@ -22,11 +22,7 @@ import threading
 from typing import Final
 
 from ..platform.interface import Platform
-
-SA_SIGINFO: Final = 4
-SA_ONSTACK: Final = 0x0800_0000
-SA_RESTART: Final = 0x1000_0000
-SA_NODEFER: Final = 0x4000_0000
+from ..platform.linux import SA_NODEFER, SA_ONSTACK, SA_RESTART, SA_SIGINFO
 
 FAULTS: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
@@ -336,14 +332,9 @@ FXSAVE_SIZE: Final = 512 + 64
 TICK_NANOSECONDS: Final = 1_000_000
 IDLE_TICKS: Final = 50  # without activity, until the watchdog sleeps
 
-# void *watchdog(void *). r12 cells, r13 idle ticks, rbp thread record; at [rsp] a timespec, then a kernel sigaction.
+# void *watchdog(void *), which never returns. r12 cells, r13 idle ticks, rbp thread record; at [rsp] a timespec, then a kernel sigaction.
 WATCHDOG: Final = """
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    sub rsp, 64
+    sub rsp, 72
     mov r12, {CELLS}
     xor r13d, r13d
 tick:
@@ -353,8 +344,6 @@ tick:
     mov rdi, rsp
     xor esi, esi
     syscall
-    cmp dword ptr [r12 + {CELL_STOP}], 0
-    jne stop
     inc r13d
     mov rbp, [r12 + {CELL_THREADS}]
 scan:
@@ -437,15 +426,6 @@ next_signal:
     cmp ebx, 65
     jb query
     jmp kick
-stop:
-    add rsp, 64
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
-    xor eax, eax
-    ret
 """
 
 

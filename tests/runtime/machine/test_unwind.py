@@ -18,7 +18,7 @@ import pytest
 import brolga
 from brolga.runtime.machine import find_code, machine
 from brolga.runtime.machine.calls import call_layout, read_results, write_args
-from brolga.runtime.machine.signals import SA_ONSTACK, SA_SIGINFO
+from brolga.runtime.platform.linux import SA_ONSTACK, SA_SIGINFO
 
 LOG_STEPS = 200_000
 
