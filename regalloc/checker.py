@@ -191,8 +191,11 @@ class _Checker:
                 self._error(f"{where}: v{v} is made again in a slot")
             state.fill(move.destination, {v})
             return
-        self._check_move_location(move.source, v, inst, where)
         self._check_move_location(move.destination, v, inst, where)
+        if move.kind == MOVE_EXCHANGE:
+            self._check_move_location(move.source, v, inst, where)
+        elif move.source < FIRST_SPILL_SLOT and not self._fits_class(move.source, v):
+            self._error(f"{where}: {_name(move.source)} is not for v{v}")
         if not state.has(move.source, v):
             self._error(f"{where}: v{v} is not in {_name(move.source)}")
         moved = state.holds.get(move.source, set()).copy()
