@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
-from typing import Final, TypeVar, cast, final
+from typing import Final, TypeVar, final
 
 from brolga.ir import trap_codes
 from brolga.ir.errors import LinkError, WasmtimeError
@@ -148,9 +148,8 @@ class InstanceData:
                 return item._record
             host = definition.function(store, self)
         elif isinstance(item, (HostDefinition, WasiFunction)):
-            found = cast(wasm.FuncType, item.type)  # Func has a base that mypy does not know, so it does not narrow
-            if found != type:
-                raise _wrong_type(wanted, type, found)
+            if item.type != type:
+                raise _wrong_type(wanted, type, item.type)
             host = (
                 item.function(store, self) if isinstance(item, HostDefinition) else bind_wasi(store, self.guest, item)
             )

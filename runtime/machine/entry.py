@@ -106,11 +106,16 @@ def enable_vectorcall(cls: T) -> T:
     return cls
 
 
-_NativeEntryPoint: Any = _make_type()
+if TYPE_CHECKING:
+
+    class _NativeEntryPoint:
+        __slots__ = ()
+else:
+    _NativeEntryPoint = _make_type()
 
 
 @enable_vectorcall
-class EntryPoint(_NativeEntryPoint):  # type: ignore[misc]
+class EntryPoint(_NativeEntryPoint):
     """Base class of `Func`: a wasm function that Python calls as `func(store, *args)`.
 
     `bind` must be called once, before the first call. Derive `class Func(EntryPoint)` with `__slots__` and apply

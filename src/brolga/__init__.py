@@ -14,6 +14,7 @@ from brolga.runtime.config import Config
 from brolga.runtime.engine import Engine
 from brolga.runtime.functions import Caller, Func
 from brolga.runtime.globals import Global
+from brolga.runtime.install import install_as_wasmtime
 from brolga.runtime.instance import Instance
 from brolga.runtime.linker import InstancePre, Linker
 from brolga.runtime.load import load
@@ -88,6 +89,7 @@ __all__ = [
     "WasmTimeout",
     "WasmtimeError",
     "__version__",
+    "install_as_wasmtime",
     "load",
     "wat2wasm",
 ]
