@@ -27,7 +27,8 @@ from rich.table import Table
 
 from brolga.jit import debug
 from brolga.jit.compile import compile_function
-from brolga.jit.debug import PHASES, Knobs, PhaseTimes
+from brolga.jit.debug import Knobs
+from brolga.jit.phases import PHASES, PhaseTimes
 from brolga.jit.settings import CPU_FEATURES, Settings
 from brolga.jit.vmctx import ContextLayout
 from brolga.jit.wasm.decode import decode

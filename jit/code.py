@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final, final
 
+# Whether this package is machine code made by mypyc, not interpreted Python.
+COMPILED: Final = not __file__.endswith(".py")
+
 RELOC_FUNC: Final = 0  # target: function index in the module (a defined one), or rather its pad
 RELOC_TRAP: Final = 1  # the trap routine (only without signals): called at the point of the trap
 RELOC_PROBE: Final = 2  # reserved

@@ -20,9 +20,10 @@ from brolga.ir.verifier import verify
 from brolga.regalloc.allocate import allocate
 from brolga.regalloc.checker import check
 
-from . import debug
+from . import debug, phases
 from .code import CompiledFunction
-from .debug import KNOBS, TIMES, Knobs, PhaseTimes
+from .debug import KNOBS, Knobs
+from .phases import TIMES, PhaseTimes
 from .settings import Settings
 from .vmctx import ContextLayout
 from .wasm.translate import translate
@@ -31,8 +32,6 @@ from .x64.abi import machine_env
 from .x64.emit import emit
 from .x64.lower import lower
 from .x64.printer import print_allocated, print_vcode
-
-COMPILED: Final = not __file__.endswith(".py")  # whether this is machine code made by mypyc, not interpreted Python
 
 
 @final
@@ -74,7 +73,7 @@ def compile_function(
         raise
     except Exception as error:
         raise CompileError(f"translate on {module.func_name(index)}: {error!r}") from error
-    times.end(debug.TRANSLATE)
+    times.end(phases.TRANSLATE)
     return compile_ir(function, settings, knobs, times)
 
 
@@ -100,11 +99,11 @@ def compile_ir(
                 verify(function)
             if knobs.dumps(stage, function):
                 debug.dump(knobs, stage, function, debug.describe_ir(function))
-        times.end(debug.PASSES)
+        times.end(phases.PASSES)
 
         stage = "lower"
         vcode = lower(function, settings)
-        times.end(debug.LOWER)
+        times.end(phases.LOWER)
         if knobs.dumps("vcode", function):
             debug.dump(knobs, "vcode", function, print_vcode(vcode))
 
@@ -112,7 +111,7 @@ def compile_ir(
         env = machine_env(settings)
         times.start()
         allocation = allocate(vcode.code, env)
-        times.end(debug.ALLOCATE)
+        times.end(phases.ALLOCATE)
         if knobs.verify:
             check(vcode.code, env, allocation)
         if knobs.dumps("regalloc", function):
@@ -121,7 +120,7 @@ def compile_ir(
         stage = "emit"
         times.start()
         code = emit(vcode, allocation, settings)
-        times.end(debug.EMIT)
+        times.end(phases.EMIT)
         if knobs.dumps("asm", function):
             debug.dump(knobs, "asm", function, debug.disassemble(code))
     except (LimitError, MemoryError):

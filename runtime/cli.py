@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 from brolga.ir.errors import BrolgaError, WasmtimeError
-from brolga.jit.compile import COMPILED
+from brolga.jit.code import COMPILED
 
 from .cli_options import add_options
 from .config import Config
@@ -24,7 +25,8 @@ EXIT_TRAP: Final = 134  # as after SIGABRT
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    options = _parser(words[0] if words else "").parse_args(words)
     try:
         return _command(options)
     except ExitTrap as exit:
@@ -80,47 +82,91 @@ def config(options: argparse.Namespace) -> Config:
     return result
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="brolga", description="Compile and run WebAssembly modules.")
-    parser.add_argument("--version", action="version", version=f"brolga {VERSION} ({BUILD})")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+class _HelpFormatter(argparse.HelpFormatter):
+    """Asks for the terminal's width itself: argparse imports much for that, and makes a formatter for every argument."""
 
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--platform", choices=("linux", "minimal"), help="platform layer to run on")
-    common.add_argument("--eager", action="store_true", help="compile modules as a whole, not function by function")
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
 
-    run = commands.add_parser("run", parents=[common], help="run a WASI program, or one function of a module")
-    add_options(run)
-    run.add_argument("--argv0", metavar="NAME", help="what the program is told to be called")
-    run.add_argument(
+
+def _columns() -> int:
+    try:
+        return int(os.environ["COLUMNS"])
+    except (KeyError, ValueError):
+        try:
+            return os.get_terminal_size(1).columns or 80
+        except OSError:
+            return 80
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    add_options(parser)
+    parser.add_argument("--argv0", metavar="NAME", help="what the program is told to be called")
+    parser.add_argument(
         "--preload",
         action="append",
         default=[],
         metavar="NAME=FILE",
         help="module whose exports can be imported from NAME",
     )
-    run.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass on a variable")
-    run.add_argument("--dir", action="append", default=[], metavar="HOST[::GUEST]", help="give access to a directory")
-    run.add_argument("--invoke", metavar="NAME", help="call this exported function and print its results")
-    run.add_argument("file", metavar="FILE", help="module: binary, text or compiled; - for standard input")
-    run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+    parser.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass on a variable")
+    parser.add_argument(
+        "--dir", action="append", default=[], metavar="HOST[::GUEST]", help="give access to a directory"
+    )
+    parser.add_argument("--invoke", metavar="NAME", help="call this exported function and print its results")
+    parser.add_argument("file", metavar="FILE", help="module: binary, text or compiled; - for standard input")
+    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
 
-    compile = commands.add_parser("compile", parents=[common], help="compile a module, to be run later")
-    add_options(compile)
-    compile.add_argument("-o", "--output", metavar="FILE", help="where to (default: FILE with the suffix .bwasm)")
-    compile.add_argument("file", metavar="FILE", help="module, binary or text; - for standard input")
 
-    cache = commands.add_parser("cache", help="show, prune or clear the cache of compiled code")
-    cache.add_argument("--prune", nargs="?", const="", metavar="SIZE", help="shrink it to this size, or to its limit")
-    cache.add_argument("--clear", action="store_true", help="remove everything")
-    cache.add_argument("--config", metavar="FILE", help="the configuration that `-C cache-config=FILE` names")
+def _add_compile(parser: argparse.ArgumentParser) -> None:
+    add_options(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to (default: FILE with the suffix .bwasm)")
+    parser.add_argument("file", metavar="FILE", help="module, binary or text; - for standard input")
 
-    wast = commands.add_parser("wast", parents=[common], help="run scripts of the WebAssembly test suite")
-    wast.add_argument("--skip-unsupported", action="store_true", help="skip scripts that need what is not implemented")
-    wast.add_argument("--jobs", type=int, default=1, metavar="N", help="run N scripts at a time")
-    wast.add_argument("files", nargs="+", metavar="FILE", help="scripts")
 
-    objdump = commands.add_parser("objdump", parents=[common], help="show wasm, IR and machine code by function")
-    objdump.add_argument("--func", metavar="NAME", help="only the function with this name or index")
-    objdump.add_argument("file", metavar="FILE", help="module, binary or text")
+def _add_cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prune", nargs="?", const="", metavar="SIZE", help="shrink it to this size, or to its limit")
+    parser.add_argument("--clear", action="store_true", help="remove everything")
+    parser.add_argument("--config", metavar="FILE", help="the configuration that `-C cache-config=FILE` names")
+
+
+def _add_wast(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--skip-unsupported", action="store_true", help="skip scripts that need what is not implemented"
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="run N scripts at a time")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="scripts")
+
+
+def _add_objdump(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--func", metavar="NAME", help="only the function with this name or index")
+    parser.add_argument("file", metavar="FILE", help="module, binary or text")
+
+
+_COMMANDS: Final = {
+    "run": (_add_run, "run a WASI program, or one function of a module"),
+    "compile": (_add_compile, "compile a module, to be run later"),
+    "cache": (_add_cache, "show, prune or clear the cache of compiled code"),
+    "wast": (_add_wast, "run scripts of the WebAssembly test suite"),
+    "objdump": (_add_objdump, "show wasm, IR and machine code by function"),
+}
+
+
+def _parser(first: str) -> argparse.ArgumentParser:
+    """The parser for command lines that begin with this word: if it is a command, the others are left out."""
+    parser = argparse.ArgumentParser(
+        prog="brolga", description="Compile and run WebAssembly modules.", formatter_class=_HelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"brolga {VERSION} ({BUILD})")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (add_arguments, help) in _COMMANDS.items():
+        if first in _COMMANDS and name != first:
+            continue
+        command = commands.add_parser(name, help=help, formatter_class=_HelpFormatter)
+        if name != "cache":
+            command.add_argument("--platform", choices=("linux", "minimal"), help="platform layer to run on")
+            command.add_argument(
+                "--eager", action="store_true", help="compile modules as a whole, not function by function"
+            )
+        add_arguments(command)
     return parser

@@ -270,7 +270,7 @@ def _unpickle(wasm: bytes, code: bytes, platform: str, opt_level: int, eager: bo
 
 def _checked(data: bytes, valid: bool = False) -> wasm.Module:
     """The decoded module. If the bytes are known to be `valid`, the bodies are not looked at."""
-    from brolga.jit.debug import DECODE, TIMES, VALIDATE
+    from brolga.jit.phases import DECODE, TIMES, VALIDATE
     from brolga.jit.wasm.decode import decode
     from brolga.jit.wasm.validate import validate, validate_declarations
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-import platform as os_platform
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -460,9 +458,9 @@ def machine(name: str = "linux") -> Machine:
 
 def _refuse_unknown_systems() -> None:
     """Hand-written code relies on the registers, the thread pointer and the GIL of one kind of system."""
-    if sys.platform != "linux" or os_platform.machine() != "x86_64" or sys.implementation.name != "cpython":
+    if sys.platform != "linux" or os.uname().machine != "x86_64" or sys.implementation.name != "cpython":
         raise PlatformError("brolga needs CPython on x86-64 Linux")
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if "t" in sys.abiflags:
         raise PlatformError("brolga does not run on free-threaded CPython: its activations rely on the GIL")
 
 

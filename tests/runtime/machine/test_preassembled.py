@@ -1,0 +1,131 @@
+"""Hand-written machine code that is kept: what comes out of the file is what the assembler makes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from brolga.runtime.machine import assembler, preassembled
+from brolga.runtime.machine.preassembled import ABSOLUTE, NEAR, SHORT, Routine, Shelf, analyse, link
+
+_TEXT = """
+    mov rax, {OBJECT}
+    mov rcx, {OBJECT} + 24
+    call {FAR}
+again:
+    dec rcx
+    jnz again
+    jz {FAR}
+    jmp {FAR} + 3
+    ret
+"""
+_BASE = 0x7F12_3456_0000
+_ADDRESSES = {"OBJECT": 0x7F99_0000_1230, "FAR": _BASE + 0x10000}
+
+
+def _assemble(text: str, addresses: dict[str, int], base: int) -> bytes:
+    return assembler._assemble(text.format_map({name: hex(value) for name, value in addresses.items()}), base)
+
+
+def _routine(text: str, addresses: dict[str, int], base: int = _BASE) -> Routine | None:
+    return analyse(
+        lambda table, base: _assemble(text, dict(table), base), addresses, base, _assemble(text, addresses, base)
+    )
+
+
+def test_addresses_and_distances_are_found() -> None:
+    routine = _routine(_TEXT, _ADDRESSES)
+    assert routine is not None
+    assert [(size, name, addend) for _, size, name, addend in routine[1]] == [
+        (ABSOLUTE, "OBJECT", 0),
+        (ABSOLUTE, "OBJECT", 24),
+        (NEAR, "FAR", 0),
+        (NEAR, "FAR", 0),
+        (NEAR, "FAR", 3),
+    ]
+    for base, addresses in (
+        (_BASE, _ADDRESSES),
+        (_BASE + 0x5550, {"OBJECT": 0x5555_5555_0010, "FAR": _BASE}),
+        (0x7000_0000_0000, {"OBJECT": 0x7FFF_FFFF_FFF0, "FAR": 0x7000_0000_0000 - 0x7000}),
+    ):
+        assert link(routine, addresses, base) == _assemble(_TEXT, addresses, base)
+
+
+def test_short_jumps_do_not_reach_everywhere() -> None:
+    routine = _routine("jmp {NEAR_BY}", {"NEAR_BY": _BASE + 64})
+    assert routine is not None and [fixup[1] for fixup in routine[1]] == [SHORT]
+    assert link(routine, {"NEAR_BY": _BASE - 64}, _BASE) == _assemble("jmp {NEAR_BY}", {"NEAR_BY": _BASE - 64}, _BASE)
+    assert link(routine, {"NEAR_BY": _BASE + 1000}, _BASE) is None
+
+
+@pytest.mark.parametrize("text", ["mov rax, {OBJECT} * 2", "mov rax, {OBJECT} & 0xfffffffffffff000"])
+def test_what_fixups_cannot_express_is_not_kept(text: str) -> None:
+    assert _routine(text, _ADDRESSES) is None
+
+
+def test_shelves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "shelf"
+    routine: Routine = (b"\xc3", ((0, NEAR, "A", -4),))
+    shelf = Shelf(str(path))
+    assert shelf.find(b"a") is None
+    shelf.add(b"a", lambda: routine)
+    shelf.add(b"b", lambda: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        shelf.write()
+        assert not path.exists()
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    shelf.write()
+    assert os.listdir(path.parent) == ["shelf"]
+    assert Shelf(str(path)).find(b"a") == routine and Shelf(str(path)).find(b"b") is None
+
+    other = Shelf(str(path))
+    other.add(b"c", lambda: (b"\x90", ()))
+    other.write()
+    assert Shelf(str(path)).find(b"a") == routine
+
+    data = path.read_bytes()
+    for damaged in (data[:-1], data[:20], b"", bytes([data[0] ^ 1]) + data[1:], data[:-1] + bytes([data[-1] ^ 1])):
+        path.write_bytes(damaged)
+        assert Shelf(str(path)).find(b"a") is None
+    for place in ("/proc/nowhere/shelf", ""):
+        nowhere = Shelf(place)
+        nowhere.add(b"a", lambda: routine)
+        nowhere.write()
+        assert Shelf(place).find(b"a") is None
+
+
+def test_the_assembler_is_not_loaded_twice(tmp_path: Path) -> None:
+    """All that a machine assembles when it is made, and the code of an instance's builtins."""
+    script = (
+        "import sys, brolga; s = brolga.Store();"
+        "brolga.Instance(s, brolga.Module(s.engine, b'\\0asm\\1\\0\\0\\0'), []); print('keystone' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True, timeout=100
+        ).stdout
+        for _ in range(2)
+    ]
+    assert outputs == ["True\n", "False\n"]
+
+
+def test_every_routine_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each routine made in this process is expressed by fixups, and comes out as the assembler made it."""
+    from brolga.runtime.machine.machine import Machine
+    from brolga.runtime.platform.linux import LinuxPlatform
+    from brolga.runtime.platform.minimal import MinimalPlatform
+
+    shelf = Shelf("")
+    monkeypatch.setattr(assembler, "SHELF", shelf)
+    for platform in (LinuxPlatform(), MinimalPlatform()):
+        Machine(platform)
+    assert len(shelf._new) > 20
+    assert all(make() is not None for make in shelf._new.values())
+    assert preassembled.SHELF is not shelf
