@@ -278,7 +278,7 @@ class CacheEntry:
 
 def wants_compiler() -> bool:
     """Whether the environment asks to see the compiler at work, so that its results must not come from a cache."""
-    return any(name in os.environ for name in _KNOBS)
+    return any(os.environ.get(name, "") not in ("", "0") for name in _KNOBS)
 
 
 def read_configuration(path: str) -> CodeCache | None:

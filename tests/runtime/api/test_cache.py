@@ -141,6 +141,9 @@ def test_keys(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_compiler_runs_when_it_is_watched(home: Path, compiled: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     _call(_engine(), "one")
+    monkeypatch.setenv("BROLGA_VERIFY", "0")
+    _call(_engine(), "one")
+    assert sorted(compiled) == [0, 1]
     monkeypatch.setenv("BROLGA_VERIFY", "1")
     _call(_engine(), "one")
     assert sorted(compiled) == [0, 0, 1, 1]
