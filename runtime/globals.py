@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from typing import Any, final
+from typing import Any, Final, final
 
 from brolga.ir.errors import WasmtimeError
-from brolga.jit.wasm.types import EXTERNREF
+from brolga.jit.wasm.types import EXTERNREF, F32, F64, I32, I64
 
-from .machine import from_bits
-from .store import StoreData, Storelike, same_store
+from .machine import from_bits, to_bits
+from .store import Store, StoreData, Storelike, same_store
 from .types import GlobalType, ValType
 from .values import value_to_bits
+
+_Number = ctypes.c_int32 | ctypes.c_int64 | ctypes.c_float | ctypes.c_double
+_NUMBERS: Final[dict[int, type[_Number]]] = {
+    I32: ctypes.c_int32,
+    I64: ctypes.c_int64,
+    F32: ctypes.c_float,
+    F64: ctypes.c_double,
+}
 
 
 @final
 class GlobalData:
     """A global: type, and the address of its cell, which `memory` keeps alive."""
 
-    __slots__ = ("__weakref__", "_cell", "_memory", "address", "code", "mutable", "store_data")
+    __slots__ = ("__weakref__", "_cell", "_memory", "_number", "address", "code", "mutable", "store_data")
 
     def __init__(self, store_data: StoreData, code: int, mutable: bool, address: int, memory: object) -> None:
         self.store_data = store_data
@@ -28,6 +36,8 @@ class GlobalData:
         self.address = address
         self._memory = memory
         self._cell = ctypes.c_uint64.from_address(address)
+        kind = _NUMBERS.get(code)
+        self._number = None if kind is None else kind.from_address(address)  # the cell, as a number of its type
         if code == EXTERNREF:
             store_data.holders.append(weakref.ref(self))
 
@@ -69,13 +79,18 @@ class Global:
 
     def value(self, store: Storelike) -> Any:
         """Its value as a plain Python value."""
-        owner = same_store(store, self._global.store_data)
-        return from_bits(self._global.code, self._global.bits, owner)
+        data = self._global
+        if store.__class__ is not Store or store._data is not data.store_data:
+            same_store(store, data.store_data)
+        number = data._number
+        return number.value if number is not None else from_bits(data.code, data.bits, store)
 
     def set_value(self, store: Storelike, val: Any) -> None:
         """Set it, if it is mutable."""
-        owner = same_store(store, self._global.store_data)
-        bits = value_to_bits(owner, self._global.code, val)
-        if not self._global.mutable:
+        data = self._global
+        if store.__class__ is not Store or store._data is not data.store_data:
+            same_store(store, data.store_data)
+        bits = to_bits(data.code, val, store)
+        if not data.mutable:
             raise WasmtimeError("immutable global cannot be set")
-        self._global.bits = bits
+        data._cell.value = bits

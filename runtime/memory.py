@@ -11,7 +11,7 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
 
 from .machine import ClosedMemory, MemoryBlock
-from .store import StoreData, Storelike, same_store
+from .store import Store, StoreData, Storelike, same_store
 from .types import Limits, MemoryType
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class MemoryData:
     """A memory, owned by the instances that use it. `maximum` is -1 if its type has none; sizes in pages."""
 
-    __slots__ = ("__weakref__", "_view", "_viewed", "block", "exporter", "maximum", "minimum", "store_data")
+    __slots__ = ("__weakref__", "_view", "block", "exporter", "length", "maximum", "minimum", "store_data")
 
     def __init__(self, store_data: StoreData, minimum: int, maximum: int) -> None:
         limit = store_data.limits.memory_size
@@ -39,40 +39,42 @@ class MemoryData:
         except MemoryError as error:
             raise WasmtimeError(f"failed to allocate a memory of {minimum} pages: {error}") from error
         self.exporter: weakref.ref[BoundMemory] | None = None
-        self._view = memoryview(b"")
-        self._viewed = (0, -1)  # base and length that `_view` was made for
+        self.length = self.block.length  # in bytes; only `grow` and `close` change it
+        self._view: memoryview | None = None
 
     @property
     def pages(self) -> int:
-        return self.block.length // PAGE_SIZE
+        return self.length // PAGE_SIZE
 
     def grow(self, delta: int) -> int:
         """Add `delta` pages. Returns the size before, or -1."""
-        before = self.block.length
+        before = self.length
         length = before + delta * PAGE_SIZE
         limit = self.store_data.limits.memory_size
         if 0 <= self.maximum * PAGE_SIZE < length or 0 <= limit < length or length > MAX_PAGES * PAGE_SIZE:
             return -1
-        if delta and not self.block.grow(length):
-            return -1
+        if delta:
+            if not self.block.grow(length):
+                return -1
+            self._view = None
+            self.length = length
         return before // PAGE_SIZE
 
     def close(self) -> None:
         """The store is closed: no code runs any more that uses these pages. Views that are alive keep them."""
-        self._view = memoryview(b"")
-        self._viewed = (0, -1)
+        self._view = None
         self.block = ClosedMemory()
+        self.length = 0
         exporter = self.exporter() if self.exporter is not None else None
         if exporter is not None:
             exporter._detach()
 
     def view(self) -> memoryview:
         """The bytes as they are now, writable. Good until the memory grows."""
-        place = self.block.base, self.block.length
-        if place != self._viewed:
-            self._view = memoryview((ctypes.c_char * place[1]).from_address(place[0])).cast("B")
-            self._viewed = place
-        return self._view
+        view = self._view
+        if view is None:
+            view = self._view = memoryview((ctypes.c_char * self.length).from_address(self.block.base)).cast("B")
+        return view
 
 
 @final
@@ -102,8 +104,10 @@ class Memory:
         return wrapper
 
     def _checked(self, store: Storelike) -> MemoryData:
-        same_store(store, self._memory.store_data)
-        return self._memory
+        memory = self._memory
+        if store.__class__ is not Store or store._data is not memory.store_data:
+            same_store(store, memory.store_data)
+        return memory
 
     def type(self, store: Storelike) -> MemoryType:
         """Its type as it was made."""
@@ -134,7 +138,7 @@ class Memory:
 
     def data_len(self, store: Storelike) -> int:
         """Size in bytes."""
-        return self._checked(store).block.length
+        return self._checked(store).length
 
     def data_ptr(self, store: Storelike) -> ctypes._Pointer[ctypes.c_ubyte]:
         """Pointer to the first byte. Accesses through it are not checked."""
@@ -146,23 +150,30 @@ class Memory:
         """A ctypes array over `size` bytes from `offset` on, for `numpy.frombuffer` and the like; not checked."""
         memory = self._checked(store)
         if size is None:
-            size = memory.block.length
+            size = memory.length
         array = (ctypes.c_ubyte * size).from_address(memory.block.base + offset)
         array._memory = memory.block.pin()  # type: ignore[attr-defined]
         return array
 
     def read(self, store: Storelike, start: int | None = 0, stop: int | None = None) -> bytearray:
         """A copy of the bytes [start:stop], as a slice of a list would give them."""
-        return bytearray(self._checked(store).view()[start:stop])
+        memory = self._memory
+        if store.__class__ is not Store or store._data is not memory.store_data:
+            same_store(store, memory.store_data)
+        return bytearray((memory._view or memory.view())[start:stop])
 
     def write(
         self, store: Storelike, value: bytes | bytearray | memoryview | Iterable[int], start: int | None = None
     ) -> int:
         """Put bytes at `start`, which may count from the end. Returns how many; IndexError if they do not fit."""
-        view = self._checked(store).view()
+        memory = self._memory
+        if store.__class__ is not Store or store._data is not memory.store_data:
+            same_store(store, memory.store_data)
+        view = memory._view or memory.view()
         data = value if isinstance(value, (bytes, bytearray)) else bytearray(value)
-        first = slice(start, None).indices(len(view))[0]
-        if first >= len(view) or first + len(data) > len(view):
+        size, length = len(data), memory.length
+        first = 0 if start is None else start if start >= 0 else max(start + length, 0)
+        if first >= length or first + size > length:
             raise IndexError("index out of range")
-        view[first : first + len(data)] = data
-        return len(data)
+        view[first : first + size] = data
+        return size

@@ -178,6 +178,7 @@ class Store(Managed):
             if host_memory is not None:
                 host_memory.close()
         data.externs.keep(set())
+        self._data = StoreData(self)  # what belongs to the store no longer takes it for its own
         if data.wasi is not None:
             data.wasi.close()
             data.wasi = None

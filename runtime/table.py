@@ -12,8 +12,8 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.vmctx import EXTERNREF_SIZE, FUNC_RECORD_SIZE, FUNC_SELF
 from brolga.jit.wasm.types import EXTERNREF, FUNCREF
 
-from .machine import from_bits
-from .store import StoreData, Storelike, same_store
+from .machine import from_bits, to_bits
+from .store import Store, StoreData, Storelike, same_store
 from .trap import Trap
 from .types import Limits, TableType, ValType
 from .values import value_to_bits
@@ -100,7 +100,8 @@ class TableData:
             raise Trap._of(trap_codes.TABLE_OUT_OF_BOUNDS)
 
     def get(self, index: int) -> int:
-        self._check(index, 1)
+        if index >= self.length:
+            self._check(index, 1)
         offset = index * self.size + (FUNC_SELF if self.element == FUNCREF else 0)
         bits: int = _U64.unpack_from(self._bytes, offset)[0]
         return bits
@@ -192,15 +193,19 @@ class Table:
 
     def get(self, store: Storelike, idx: int) -> Any:
         """The element: None for null or out of bounds, a Func, or the object that an externref is of."""
-        owner = same_store(store, self._table.store_data)
-        if not 0 <= idx < self._table.length:
+        table = self._table
+        if store.__class__ is not Store or store._data is not table.store_data:
+            store = same_store(store, table.store_data)
+        if not 0 <= idx < table.length:
             return None
-        return from_bits(self._table.element, self._table.get(idx), owner)
+        return from_bits(table.element, table.get(idx), store)
 
     def set(self, store: Storelike, idx: int, val: Any) -> None:
         """Set an element."""
-        owner = same_store(store, self._table.store_data)
-        bits = value_to_bits(owner, self._table.element, val)
-        if not 0 <= idx < self._table.length:
-            raise WasmtimeError("table element index out of bounds")
-        self._table.set(idx, bits)
+        table = self._table
+        if store.__class__ is not Store or store._data is not table.store_data:
+            store = same_store(store, table.store_data)
+        bits = to_bits(table.element, val, store)
+        if not 0 <= idx < table.length:
+            raise WasmtimeError("wasm trap: undefined element: out of bounds table access")
+        table.set(idx, bits)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import VALUE_TYPE_NAMES, FuncType
 
-from .entry_code import ENTRY_RECORD, ENTRY_SIZE, ENTRY_STORE, ENTRY_VECTORCALL
+from .entry_code import ENTRY_SIZE, ENTRY_VECTORCALL
 from .state import state_of
 from .timeouts import Deadline
 from .values import from_bits, to_bits
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 _u64 = ctypes.c_uint64.from_address
+_ENTRY: Final = ctypes.c_uint64 * 3  # vectorcall, record, store
 
 
 class _Slot(ctypes.Structure):
@@ -153,8 +154,6 @@ class EntryPoint(_NativeEntryPoint):
         `store` is what a call must give as first argument (compared by identity; an object whose attribute `_store` is `store`,
         like a Caller, will do too); if `bound`, calls give none. `owner` is kept alive: it must own the record, the context and the code.
         """
-        address = id(self)
-        _u64(address + ENTRY_VECTORCALL).value = 0
         self._machine = machine
         self._entry_type = type
         self._entry_store = store
@@ -162,9 +161,11 @@ class EntryPoint(_NativeEntryPoint):
         self._entry_record = record
         self._entry_calls = 0
         self._entry_bound = bound
-        _u64(address + ENTRY_RECORD).value = record
-        _u64(address + ENTRY_STORE).value = id(store)
-        _u64(address + ENTRY_VECTORCALL).value = machine.entry_code(type, bound=bound)
+        _ENTRY.from_address(id(self) + ENTRY_VECTORCALL)[:] = [
+            machine.entry_code(type, bound=bound),
+            record,
+            id(store),
+        ]
 
 
 def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> object:
