@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from .color import ALL, BITS, Registers
+from .color import ALL, BITS, Registers, registers_in
 from .constrained import allocate_constrained
 from .edges import Edges
 from .liveness import NEVER, Liveness
@@ -45,7 +45,7 @@ def allocate(code: Code, env: MachineEnv) -> Allocation:
         spills.loop = flow.loop_of[b]
         spills.frequency = block.frequency
         spills.moves = moves[b]
-        _set_last_uses(live, b)
+        dead = live.begin_block(b)
         if before >= 0:
             if len(block.preds) == 1 and not block.params:
                 _continue_from(block.preds[0], before, b, live, registers, edges)
@@ -54,20 +54,10 @@ def allocate(code: Code, env: MachineEnv) -> Allocation:
         registers.unwanted = edges.unwanted[spills.loop] if spills.loop != NO_LOOP else 0
         _walk(block, live, registers, spills, env.scratch_vector)
         edges.leave(b)
+        live.end_block(dead)
         before = b
     slots = finish_moves(live, spills, edges, moves, env.scratch_vector)
     return Allocation(moves, slots, registers.used)
-
-
-def _set_last_uses(live: Liveness, b: int) -> None:
-    """Make `live.last` true for block b."""
-    exposed = live.exposed[b]
-    if exposed:
-        live_out = live.live_out[b]
-        last = live.last
-        number = live.number
-        for v, position in exposed.items():
-            last[v] = NEVER if live_out >> number[v] & 1 else position
 
 
 def _continue_from(pred: int, before: int, b: int, live: Liveness, registers: Registers, edges: Edges) -> None:
@@ -77,9 +67,13 @@ def _continue_from(pred: int, before: int, b: int, live: Liveness, registers: Re
     gone = live.live_out[pred] & ~live.live_in[b]
     if gone:
         number = live.number
-        for v in registers.residents():
+        register_of = registers.register_of
+        vreg_in = registers.vreg_in
+        for register in registers_in(ALL & ~registers.free):
+            v = vreg_in[register]
             if gone >> number[v] & 1:
-                registers.release(v)
+                registers.free |= BITS[register]
+                register_of[v] = -1
 
 
 def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spills, scratch_vector: int) -> None:

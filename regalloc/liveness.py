@@ -31,11 +31,11 @@ MAX_LOOP_STEPS: Final = 8  # more nested loops than this are taken as one when d
 @final
 class Liveness:
     """By vreg: `uses` (position of the definition, then of the uses; cold blocks do not list uses of others' values),
-    `last` (position of the last use within the defining block, NEVER if live across blocks), `number` (bit in the masks or -1),
+    `last` (position of the last use if that is in the defining block, else NEVER; but see `begin_block`), `number` (bit in the masks or -1),
     `hint` (register that it, or what is made of it, has to be in later, or -1), `flows_to` (block parameter that it, or what is
     made of it, is passed to, or -1), `tied_to` (definition tied to a use of it, or -1).
-    By block: `base`, `end`, `exposed` (vregs used but not defined there -> position of the last use), `live_in`, `live_out`,
-    `clobbers` (union).
+    By block: `base`, `end`, `exposed` (vregs used but not defined there -> position of the last use), `used` (their
+    mask), `live_in`, `live_out`, `clobbers` (union).
     By loop: `loop_start`, `loop_end` (positions; without cold blocks), `loop_used` (mask of vregs used in it, not in cold blocks),
     `loop_destroyed` and `loop_special` (masks of registers that are written or, besides, fixed by special instructions in it, not
     in cold blocks).
@@ -55,6 +55,7 @@ class Liveness:
         "base",
         "end",
         "exposed",
+        "used",
         "live_in",
         "live_out",
         "clobbers",
@@ -87,6 +88,7 @@ class Liveness:
         self.base = [0] * blocks
         self.end = [0] * blocks
         self.exposed: list[dict[int, int]] = [{} for _ in range(blocks)]
+        self.used = [0] * blocks
         self.live_in = [0] * blocks
         self.live_out = [0] * blocks
         self.clobbers = [0] * blocks
@@ -208,7 +210,7 @@ class Liveness:
         last = self.last
         order = self.flow.order
         defined = [0] * len(blocks)
-        used = [0] * len(blocks)
+        used = self.used
         vreg_class = code.vreg_class
         for b in order:
             exposed = self.exposed[b]
@@ -292,6 +294,22 @@ class Liveness:
                 self.loop_used[parent] |= self.loop_used[loop]
                 self.loop_destroyed[parent] |= self.loop_destroyed[loop]
                 self.loop_special[parent] |= self.loop_special[loop]
+
+    def begin_block(self, b: int) -> list[int]:
+        """Note in `last` where vregs from outside die in block b. They are the result; `end_block` is to be called with them."""
+        dying = self.used[b] & ~self.live_out[b]
+        dead: list[int] = []
+        while dying:
+            lowest = dying & -dying
+            dying ^= lowest
+            v = self.vreg_of[lowest.bit_length() - 1]
+            self.last[v] = self.exposed[b][v]
+            dead.append(v)
+        return dead
+
+    def end_block(self, dead: list[int]) -> None:
+        for v in dead:
+            self.last[v] = NEVER
 
     def block_at(self, position: int) -> int:
         return self.flow.order[bisect_right(self._bases_in_order, position) - 1]

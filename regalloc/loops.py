@@ -95,7 +95,8 @@ def reverse_postorder(blocks: list[MachineBlock]) -> list[int]:
             if not seen[s]:
                 seen[s] = True
                 stack.append(s)
-                pending.append(_visits(blocks, s))
+                after = blocks[s].succs
+                pending.append(after[:] if len(after) < 2 else _visits(blocks, s))
                 break
         else:
             postorder.append(stack.pop())
@@ -107,8 +108,6 @@ def reverse_postorder(blocks: list[MachineBlock]) -> list[int]:
 def _visits(blocks: list[MachineBlock], b: int) -> list[int]:
     """Successors of b, to be taken from the end."""
     succs = blocks[b].succs
-    if len(succs) == 1:
-        return succs[:]
     if len(succs) == 2:
         first, second = succs
         depth1 = blocks[first].loop_depth
