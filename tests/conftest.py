@@ -1,14 +1,22 @@
-"""No test reads or writes the cache of the user who runs it."""
+"""What all tests share: a cache of their own, and Ctrl-C as an interactive program has it."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A shell that runs the tests in the background lets them ignore SIGINT, which many of them send."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the cache of the user who runs it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
