@@ -6,7 +6,8 @@ dominators, loop depths and frequencies.
 - Critical edges, and edges from blocks with several successors that pass arguments, get a block of their own.
 - Targets of one branch that agree in block and arguments are one edge; a branch with only one edge left is a jump.
 - The order is a reverse postorder in which loops are contiguous, so a block comes after its immediate dominator. An edge block
-  stands before its target if it leads forward, else behind its source. Unreachable blocks are left out.
+  stands before its target if it leads forward; else behind its source, or at the end of the loop that it continues from an inner
+  one. Unreachable blocks are left out.
 - Cold: blocks so marked, blocks that trap, blocks with a cold immediate dominator or with cold successors only.
 - Frequencies flow from the entry (1.0) along forward edges; a loop multiplies by LOOP_WEIGHT, cold code by COLD_WEIGHT.
 """
@@ -134,18 +135,13 @@ class _Graph:
         self.cold.append(False)
         return len(self.targets) - 1
 
-    def _common_loop(self, a: int, b: int) -> int:
-        """Header of the innermost loop around both blocks."""
-        depth = self.forest.depth
-        parent = self.forest.parent
-        a = self.forest.header[a]
-        b = self.forest.header[b]
-        while a != b:
-            if b == NO_LOOP or (a != NO_LOOP and depth[a] >= depth[b]):
-                a = parent[a]
-            else:
-                b = parent[b]
-        return a
+    def _common_loop(self, source: int, target: int) -> int:
+        """Header of the innermost loop around an edge. A loop is entered at its header only, so what is around the target is around
+        the source too, but for the loop that starts there, if the edge does not come from inside of it."""
+        header = self.forest.header[target]
+        if header == target and not self.tree.dominates(target, source):
+            return self.forest.parent[target]
+        return header
 
     def place(self) -> list[int]:
         """The nodes in order."""
@@ -154,21 +150,16 @@ class _Graph:
         header = self.forest.header
         before: dict[int, list[int]] = {}
         after: dict[int, list[int]] = {}
-        after_loop: dict[int, list[int]] = {}
+        last: dict[int, list[int]] = {NO_LOOP: []}  # by header: at the end of the loop
         for node in range(len(self.function.blocks), len(self.targets)):
             source = self.source[node]
-            item = self.succs[node][0]
-            forward = position[item] > position[source]
-            if not forward:
-                item = source
-            around = header[item]
-            where = before if forward else after
-            while around != self.loop[node]:  # what stands for the block in the edge's own loop
-                item = around
-                around = parent[around]
-                if not forward:
-                    where = after_loop
-            where.setdefault(item, []).append(node)
+            target = self.succs[node][0]
+            if position[target] > position[source]:
+                before.setdefault(target, []).append(node)
+            elif header[source] == self.loop[node]:
+                after.setdefault(source, []).append(node)
+            else:
+                last.setdefault(self.loop[node], []).append(node)
         items: dict[int, list[int]] = {NO_LOOP: []}  # by header: blocks, and headers of the loops directly inside
         for block in self.tree.order:
             around = header[block]
@@ -178,7 +169,10 @@ class _Graph:
             into = items[around]
             into.extend(before.get(block, []))
             into.append(block)
-            into.extend((after_loop if block in items else after).get(block, []))
+            if block not in items:
+                into.extend(after.get(block, []))
+        for around, nodes in last.items():
+            items[around].extend(nodes)
         order: list[int] = []
         pending = items[NO_LOOP]
         pending.reverse()
