@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
+from time import monotonic
 from typing import Final, TypeVar, final
 
 from brolga.ir import trap_codes
@@ -23,7 +25,7 @@ from brolga.jit.wasm import types as wasm
 from .builtins import builtin_table, register
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
-from .machine import CTX_DATA_SEGMENTS, CTX_MEMORIES, CTX_TABLES, HostFunction, signature_id
+from .machine import CTX_DATA_SEGMENTS, CTX_MEMORIES, CTX_TABLES, HostFunction, Machine, signature_id
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
 from .shared_memory import SharedMemory
@@ -159,19 +161,18 @@ class InstanceData:
         return host.record
 
     def _fill_context(self, store: Store) -> None:
-        decoded, layout, context, address = self.module.decoded, self.module.layout, self._context, self.address
-        machine = store._machine
-        _U64.pack_into(context, CTX_ACTIVATION, store._state.address)
-        builtins = builtin_table(machine)
-        _U64.pack_into(context, CTX_BUILTINS, builtins.address)
+        decoded, layout, address = self.module.decoded, self.module.layout, self.address
+        words = memoryview(self._context).cast("Q")  # faster than packing
+        words[CTX_ACTIVATION // 8] = store._state.address
+        words[CTX_BUILTINS // 8] = builtin_table(store._machine).address
         if self.memories:
             block = self.memories[0].block
-            _U64.pack_into(context, CTX_MEMORY0_RECORD, block.record)
-            _U64.pack_into(context, CTX_MEMORY0_BASE, block.base)
+            words[CTX_MEMORY0_RECORD // 8] = block.record
+            words[CTX_MEMORY0_BASE // 8] = block.base
         for index, memory in enumerate(self.memories):
-            _U64.pack_into(context, layout.memory(index), memory.block.record)
+            words[layout.memory(index) // 8] = memory.block.record
         for index, table in enumerate(self.tables):
-            _U64.pack_into(context, layout.table(index), table.record)
+            words[layout.table(index) // 8] = table.record
         self._segments = bytearray(max(1, _PAIR.size * len(decoded.data_segments)))
         segments, export = address_of(self._segments)
         self._keep.append(export)
@@ -179,14 +180,14 @@ class InstanceData:
             if segment.mode == wasm.SEGMENT_PASSIVE:
                 place = self.module.data_address + segment.start
                 _PAIR.pack_into(self._segments, index * _PAIR.size, place, segment.end - segment.start)
-        _U64.pack_into(context, CTX_MEMORIES, address + layout.memories)
-        _U64.pack_into(context, CTX_TABLES, address + layout.tables)
-        _U64.pack_into(context, CTX_DATA_SEGMENTS, segments)
-        for offset in range(
-            layout.escaping, layout.escaping + FUNC_RECORD_SIZE * len(decoded.escaping), FUNC_RECORD_SIZE
-        ):
-            _U64.pack_into(context, offset + FUNC_VMCTX, address)
-            _U64.pack_into(context, offset + FUNC_SELF, address + offset)
+        words[CTX_MEMORIES // 8] = address + layout.memories
+        words[CTX_TABLES // 8] = address + layout.tables
+        words[CTX_DATA_SEGMENTS // 8] = segments
+        size = FUNC_RECORD_SIZE // 8
+        first = layout.escaping // 8
+        for word in range(first, first + size * len(decoded.escaping), size):
+            words[word + FUNC_VMCTX // 8] = address
+            words[word + FUNC_SELF // 8] = address + 8 * word
 
     def initialise(self) -> None:
         """Apply element and data segments in order. A trap leaves in place what was done before it."""
@@ -338,6 +339,21 @@ def _fits(wanted: wasm.Limits, size: int, maximum: int) -> bool:
     return size >= wanted.minimum and (wanted.maximum < 0 or 0 <= maximum <= wanted.maximum)
 
 
+_handlers_checked = (0.0, False)  # when, and whether faulthandler was on
+CHECK_SECONDS: Final = 0.001
+
+
+def _check_handlers(machine: Machine) -> None:
+    """Make our signal handlers the first again if somebody has replaced them: faulthandler, most likely, and others within a
+    millisecond."""
+    global _handlers_checked
+    now, faulthandler_on = monotonic(), faulthandler.is_enabled()
+    last, was_on = _handlers_checked
+    if faulthandler_on != was_on or not last <= now < last + CHECK_SECONDS:
+        _handlers_checked = (now, faulthandler_on)
+        machine.take_first_place()
+
+
 def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable]) -> InstanceData:
     """A new instance in the store: linked, initialised, its start function run.
 
@@ -348,7 +364,7 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
     limit = store._data.limits.instances
     if 0 <= limit <= len(store._instances):
         raise WasmtimeError(f"resource limit exceeded: instance count too high at {len(store._instances) + 1}")
-    store._machine.take_first_place()
+    _check_handlers(store._machine)
     instance = InstanceData(store, module, imports)
     register(instance.address, instance)
     store._instances.append(instance)

@@ -70,22 +70,28 @@ class MemoryBlock:
 
 
 class ReservationPool:
-    """Reservations of one platform, all of one size; released ones are kept for the next memory."""
+    """Reservations of one platform, all of one size; released ones are kept for the next memory, which has often the same length:
+    their bytes are wiped and remain accessible."""
 
     def __init__(self, platform: Platform) -> None:
         self.platform: Final = platform
-        self._pool: deque[int] = deque()
+        self._pool: deque[tuple[int, int]] = deque()  # address, bytes accessible
 
-    def take(self) -> int:
+    def take(self, length: int) -> tuple[int, int]:
+        """The address of a reservation, and how many bytes, at most `length`, are accessible already; these are zero."""
         try:
-            return self._pool.pop()
+            address, accessible = self._pool.pop()
         except IndexError:
-            return self.platform.reserve(RESERVATION)
+            return self.platform.reserve(RESERVATION), 0
+        if accessible > length:
+            self.platform.decommit(address + length, accessible - length)
+            accessible = length
+        return address, accessible
 
     def give(self, address: int, length: int) -> None:
         if len(self._pool) < MOST_POOLED and length <= MOST_POOLED_BYTES:
-            self.platform.decommit(address, length)
-            self._pool.append(address)
+            self.platform.discard(address, length)
+            self._pool.append((address, length))
         else:
             self.platform.unreserve(address, RESERVATION)
 
@@ -97,9 +103,9 @@ class ReservedMemory(MemoryBlock):
         super().__init__(maximum)
         self._pool = pool
         self._address = 0
-        self._address = pool.take()
-        self._set(self._address, 0)
-        if not self.grow(length):
+        self._address, accessible = pool.take(length)
+        self._set(self._address, accessible)
+        if accessible < length and not self.grow(length):
             self.release()
             raise PlatformError(f"no memory for {length} bytes")
 
