@@ -46,10 +46,13 @@ class Func(EntryPoint):
 
     @classmethod
     def _of(cls, store: Store, record: int, type: wasm.FuncType) -> Func:
-        """The function whose record is at this address, which `store` owns."""
-        func = cls.__new__(cls)
-        func._bind(store, record, type)
-        func._definition = None
+        """The function whose record is at this address, which `store` owns: the same object as long as somebody has it."""
+        reference = store._data.funcs.get(record)
+        func = None if reference is None else reference()
+        if func is None:
+            func = cls.__new__(cls)
+            func._bind(store, record, type)
+            func._definition = None
         return func
 
     def _bind(self, store: Store, record: int, type: wasm.FuncType) -> None:
@@ -57,6 +60,7 @@ class Func(EntryPoint):
         self._type = type
         self._store_data = store._data
         self.bind(store._machine, record, type, store, store)
+        store._data.funcs[record] = weakref.ref(self)
 
     if TYPE_CHECKING:
 

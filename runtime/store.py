@@ -24,6 +24,7 @@ from .values import ExternRefs
 from .wasi.context import WasiConfig, WasiContext
 
 if TYPE_CHECKING:
+    from .functions import Func
     from .instance import InstanceData
     from .memory import MemoryData
 
@@ -55,11 +56,12 @@ class ExternHolder(Protocol):
 class StoreData:
     """What host functions and converters of references need of a store."""
 
-    __slots__ = ("externs", "holders", "limits", "memories", "memory_count", "store", "table_count", "wasi")
+    __slots__ = ("externs", "funcs", "holders", "limits", "memories", "memory_count", "store", "table_count", "wasi")
 
     def __init__(self, store: Store) -> None:
         self.store = weakref.ref(store)
         self.externs = ExternRefs()
+        self.funcs: dict[int, weakref.ref[Func]] = {}  # by address of the record, which lasts as long as the store
         self.holders: list[weakref.ref[ExternHolder]] = []  # tables and globals that hold externrefs
         self.memories: list[weakref.ref[MemoryData]] = []  # those that the host made
         self.wasi: WasiContext | None = None

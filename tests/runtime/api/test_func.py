@@ -225,3 +225,19 @@ def test_constructor_arguments(store: Store) -> None:
         Func(store, None, print)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="callable"):
         Func(store, FuncType([], []), 5)  # type: ignore[arg-type]
+
+
+def test_references_to_one_function_are_one_object(store: Store) -> None:
+    module = Module(
+        store.engine,
+        """(module (import "" "" (func $h)) (table (export "t") 2 funcref)
+            (func $f (export "f")) (func $g) (elem (i32.const 0) $f $g)
+            (func (export "h") (result funcref) ref.func $h) (elem declare func $h))""",
+    )
+    host = Func(store, FuncType([], []), lambda: None)
+    exports: Any = Instance(store, module, [host]).exports(store)
+    table = exports["t"]
+    assert table.get(store, 0) is exports["f"] is not table.get(store, 1)
+    kept = table.get(store, 1)
+    assert table.get(store, 1) is kept
+    assert exports["h"](store) is host
