@@ -149,15 +149,24 @@ def test_directories(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("platform", ["linux", "minimal"])
-def test_control_c(module: Path, platform: str) -> None:
+def test_control_c(tmp_path: Path, platform: str) -> None:
+    """It says a word before it loops, so that the signal finds it running."""
+    module = tmp_path / "loop.wat"
+    module.write_text(
+        f"""(module (import "{_WASI}" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1) (data (i32.const 0) "\\08\\00\\00\\00\\06\\00\\00\\00going\\0a")
+            (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))
+                (loop $forever (br $forever))))"""
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "brolga", "run", "--platform", platform, "--invoke", "loop", str(module)],
+        [sys.executable, "-m", "brolga", "run", "--platform", platform, str(module)],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        time.sleep(2.5)
-        assert process.poll() is None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "going\n"
         process.send_signal(signal.SIGINT)
         sent = time.monotonic()
         _, errors = process.communicate(timeout=30)
