@@ -8,8 +8,9 @@
     safepoint          saves all registers on the native stack (the wasm stack may be full), runs Python's signal handlers, ends the
                        activation if that was asked for, releases the GIL, and resumes where the thread was.
     watchdog           a native thread: each millisecond it looks for threads that have been in wasm since the last look, and
-                       sends them to the safepoint if they hold the GIL or somebody waits for them; it also puts the
-                       Python handler in place again where `signal.signal` or `asyncio.run` have replaced it.
+                       sends them to the safepoint if they hold the GIL or somebody waits for them; before that, and after Python has
+                       run there, it puts the Python handler in place again where `signal.signal` or `asyncio.run` have replaced
+                       it.
 
 In compiled code r15 is always a context, so the state is found through the interrupted registers.
 """
@@ -193,9 +194,9 @@ PYTHON_HANDLER: Final = """
     pop rbx
     mov r9, {CELLS}
     mov r9, [r9 + {CELL_MAIN}]
+    mov dword ptr [r9 + {THREAD_SIGNALS}], 1  # in Python too: it may be on its way into wasm
     cmp qword ptr [r9 + {THREAD_STATE}], 0
     je out
-    mov dword ptr [r9 + {THREAD_SIGNALS}], 1
     {FS_BASE_TO_RCX}
     cmp rcx, [r9 + {THREAD_FS}]
     je {DIVERSION_HANDLER}
@@ -332,7 +333,8 @@ FXSAVE_SIZE: Final = 512 + 64
 TICK_NANOSECONDS: Final = 1_000_000
 IDLE_TICKS: Final = 50  # without activity, until the watchdog sleeps
 
-# void *watchdog(void *), which never returns. r12 cells, r13 idle ticks, rbp thread record; at [rsp] a timespec, then a kernel sigaction.
+# void *watchdog(void *), which never returns. r12 cells, r13 idle ticks, rbp thread record, r14 whether that thread is sent to the
+# safepoint; at [rsp] a timespec, then a kernel sigaction.
 WATCHDOG: Final = """
     sub rsp, 72
     mov r12, {CELLS}
@@ -360,18 +362,28 @@ same:
     test rbx, rbx
     jz advance
     xor r13d, r13d
+    xor r14d, r14d
     cmp dword ptr [rbp + {THREAD_SIGNALS}], 0
-    jne kick
+    jne wanted
     mov rdx, [rbx + {STATE_REQUEST}]
     cmp rdx, [rbx + {STATE_ACTIVATION}]
-    jae kick
+    jae wanted
+    cmp qword ptr [rbx + {STATE_PYTHON}], 0
+    jne released
     cmp rax, rcx
     jne advance
-    cmp qword ptr [rbx + {STATE_PYTHON}], 0
-    jne advance
+wanted:
+    inc r14d
+    jmp handlers
+released:                         # it has been in the safepoint since the last look, where Python may have run
+    cmp rax, rcx
+    je advance
+handlers:
     cmp rbp, [r12 + {CELL_MAIN}]
     je check_handlers
-kick:
+checked:
+    test r14d, r14d
+    jz advance
     mov eax, 234
     mov edi, [r12 + {CELL_PID}]
     mov esi, [rbp + {THREAD_ID}]
@@ -412,6 +424,7 @@ query:
     mov rax, {CPYTHON_HANDLER}
     cmp [rsp + 16], rax
     jne next_signal
+    inc r14d                      # and a signal may have come before
     mov rax, {PYTHON_HANDLER}
     mov [rsp + 16], rax
     or qword ptr [rsp + 24], {WATCHED_FLAGS}
@@ -425,7 +438,7 @@ next_signal:
     inc ebx
     cmp ebx, 65
     jb query
-    jmp kick
+    jmp checked
 """
 
 

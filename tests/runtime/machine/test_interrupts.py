@@ -261,6 +261,64 @@ def test_handler_that_raises_ends_wasm(platform: str) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
+def test_handlers_set_during_a_call_are_noticed(platform: str) -> None:
+    """A Python handler that sets another one puts CPython's in place of ours, after the GIL has been released."""
+
+    class Timeout(Exception):
+        pass
+
+    def second(number: int, frame: object) -> None:
+        raise Timeout
+
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGALRM, second)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    world = endless(platform)
+    before = signal.signal(signal.SIGALRM, first)
+    try:
+        with pytest.raises(Timeout):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            world.call(0, nothing)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_signal_before_a_call_does_not_hide_handlers_set_after_it() -> None:
+    """It sends the thread to the safepoint at once, where the GIL is released; the handlers must have been looked at."""
+
+    class Timeout(Exception):
+        pass
+
+    def handler(number: int, frame: object) -> None:
+        raise Timeout
+
+    world = endless("linux")
+    waits = ctypes.c_uint32.from_address(world.machine.threads.current() + L.THREAD_SIGNALS)
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        waits.value = 1
+        with pytest.raises(Timeout):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            world.call(0, nothing)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_signal_on_the_way_into_wasm_is_not_lost(alarm: list[int]) -> None:
+    """It is noted before the thread is in wasm, so that the watchdog sends it to the safepoint when it is."""
+    world = World([summing("linux")], "linux")
+    waits = ctypes.c_uint32.from_address(world.machine.threads.current() + L.THREAD_SIGNALS)
+    for _ in range(10_000):  # until the watchdog has put our handler in place
+        world.call(0, i32_i32, 1_000_000)
+        waits.value = 0
+        signal.raise_signal(signal.SIGALRM)
+        if waits.value:
+            break
+    else:
+        pytest.fail("signals outside of wasm are not noted")
+
+
 def test_ctrl_c(platform: str) -> None:
     world = endless(platform)
     for delay in (0.0, 0.03):
