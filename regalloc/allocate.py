@@ -2,7 +2,7 @@
 
     liveness    order of the walk, loops, live sets at block entries, positions of uses, hints
     walk        one pass over the instructions in that order: evict where registers run out, choose registers
-    slots       assign spill slots, decide where values are stored, put the moves in order
+    slots       assign spill slots, decide where values are stored (`stores`), put the moves in order
 
 Which values are in registers depends only on how many may be, never on which registers they have (SSA live ranges are chordal:
 as many registers as there are values at the fullest point suffice), so spilling need not know the colours, and colouring finds
@@ -33,18 +33,15 @@ def allocate(code: Code, env: MachineEnv) -> Allocation:
     flow = Flow(code.blocks)
     live = Liveness(code, flow)
     registers = Registers(live, env)
-    spills = Spills(live, registers)
-    edges = Edges(live, registers, spills)
     moves: list[dict[int, list[Move]]] = [{} for _ in code.blocks]
+    spills = Spills(live, registers, moves)
+    edges = Edges(live, registers, spills)
     before = -1
     for b in flow.order:
         block = code.blocks[b]
         registers.cursor = bisect_right(live.special_positions, live.base[b])
         registers.loop = flow.loop_of[b]
-        spills.block = b
-        spills.loop = flow.loop_of[b]
-        spills.frequency = block.frequency
-        spills.moves = moves[b]
+        spills.begin_block(b, registers.loop)
         dead = live.begin_block(b)
         if before >= 0:
             if len(block.preds) == 1 and not block.params:
@@ -56,7 +53,7 @@ def allocate(code: Code, env: MachineEnv) -> Allocation:
         edges.leave(b)
         live.end_block(dead)
         before = b
-    slots = finish_moves(live, spills, edges, moves, env.scratch_vector)
+    slots = finish_moves(live, spills, edges, env.scratch_vector)
     return Allocation(moves, slots, registers.used)
 
 

@@ -248,7 +248,7 @@ class _Plan:
             if v in self.survivors:
                 self.survivors.remove(v)
             if self.live.code.remat[v] is not None:
-                spills.store_anyway(v)
+                spills.store_at_definition(v)
             if registers.register_of[v] >= 0:
                 spills.evict(v, self.index)
         if over_late > 0 or over_early > 0:

@@ -84,6 +84,13 @@ class Edges:
         self.loop_entry = LoopEntry(live, registers)
         self.unwanted = [0] * len(live.flow.headers)
 
+    def exit_register(self, b: int, v: int) -> int:
+        """The register of v at the end of b, or -1."""
+        for register in registers_in(ALL & ~self.exit_free[b]):
+            if self.exit_vregs[b][register] == v:
+                return register
+        return -1
+
     def leave(self, b: int) -> None:
         """Block b has been walked."""
         self.done[b] = True
@@ -246,8 +253,7 @@ class Edges:
         for k, v in enumerate(self.live.code.blocks[b].params):
             if in_slots and v in in_slots:
                 self.param_location[v] = FIRST_SPILL_SLOT + v
-                self.spills.slot_params.add(v)
-                self.spills.needs_slot(v, 0.0)
+                self.spills.arrives_in_slot(v)
                 continue
             register = self._vote(b, k, meeting)
             if register < 0:
@@ -329,8 +335,7 @@ class Edges:
         rematerializes = self.live.code.remat[v] is not None
         if destination < 0:
             if not rematerializes:
-                parallel.copy(source, FIRST_SPILL_SLOT + v, v)
-                self.spills.needs_slot(v, self.live.code.blocks[p].frequency)
+                self.spills.store(v, source, p, len(self.live.code.blocks[p].insts) - 1)
         elif source >= 0:
             parallel.copy(source, destination, v)
         elif rematerializes:
@@ -349,7 +354,7 @@ class Edges:
         elif destination < FIRST_SPILL_SLOT:
             parallel.remat(destination, v)
         else:
-            self.spills.store_anyway(v)
+            self.spills.store_at_definition(v)
             parallel.copy(FIRST_SPILL_SLOT + v, destination, v)
 
 

@@ -1,11 +1,10 @@
 """The spill slots of spilled vregs, and the moves in their final form.
 
 A slot is taken for the interval from a vreg's definition to the end of the last block, in the order of the walk, in which it
-lives; slots are given out by one scan over the intervals. A parameter in memory shares the slot of a vreg that flows
-into it where their intervals allow, which saves the move on the edge.
+lives; slots are given out by one scan over the intervals. A parameter in memory shares the slot of a vreg that is passed to
+it where their intervals allow, which saves the move on the edge.
 
-A vreg is stored once behind its definition, or wherever it leaves its register, whichever runs less often. Moves of edges are
-made sequential only now: slots that became one make an order among them matter.
+Moves of edges are made sequential only now: slots that became one make an order among them matter.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from .edges import Edges
 from .errors import RegAllocError
 from .liveness import Liveness
 from .moves import ParallelMoves, resolve
-from .operand import FIRST_SPILL_SLOT, GPR, MOVE_COPY, Move
+from .operand import FIRST_SPILL_SLOT, GPR
 from .spill import Spills
+from .stores import place_stores
 
 
 def assign_slots(live: Liveness, spilled: list[int]) -> tuple[dict[int, int], int]:
@@ -74,12 +74,16 @@ def assign_slots(live: Liveness, spilled: list[int]) -> tuple[dict[int, int], in
     return slot_of, count
 
 
-def finish_moves(
-    live: Liveness, spills: Spills, edges: Edges, moves: list[dict[int, list[Move]]], scratch_vector: int
-) -> int:
-    """Complete `moves`, and the locations of instructions that read slots. Returns the number of slots."""
-    slot_of, count = assign_slots(live, list(spills.cost)) if spills.cost else ({}, 0)
-    stored = _place_stores(live, spills, edges, moves, slot_of)
+def finish_moves(live: Liveness, spills: Spills, edges: Edges, scratch_vector: int) -> int:
+    """Complete the moves, and the locations of instructions that read slots. Returns the number of slots."""
+    slot_of: dict[int, int] = {}
+    count = 0
+    if spills.stored:
+        place_stores(live, spills, edges)
+        slot_of, count = assign_slots(live, list(spills.stored))
+        for v, stores in spills.stored.items():
+            for _, _, move in stores:
+                move.destination = FIRST_SPILL_SLOT + slot_of[v]
     for move in spills.loads:
         v = move.source - FIRST_SPILL_SLOT
         if v not in slot_of:
@@ -90,83 +94,44 @@ def finish_moves(
             location if location < FIRST_SPILL_SLOT else FIRST_SPILL_SLOT + slot_of[location - FIRST_SPILL_SLOT]
             for location in inst.locations
         ]
-    if _finish_edges(live, spills, edges, moves, slot_of, stored, scratch_vector, FIRST_SPILL_SLOT + count):
+    if _finish_edges(live, spills, edges, slot_of, scratch_vector, FIRST_SPILL_SLOT + count):
         count += 1
     return count
 
 
-def _place_stores(
-    live: Liveness, spills: Spills, edges: Edges, moves: list[dict[int, list[Move]]], slot_of: dict[int, int]
-) -> set[int]:
-    """Decide where each spilled vreg is stored. The result are those stored behind their definition, or by edges to parameters."""
-    blocks = live.code.blocks
-    stored: set[int] = set()
-    early: list[tuple[int, int, Move]] = []  # block, position in it, store behind a definition
-    for v, cost in spills.cost.items():
-        if v in spills.slot_params:
-            stored.add(v)
-            continue
-        b = live.block_at(live.uses[v][0])
-        index = live.uses[v][0] - live.base[b] - 1  # -1: a parameter
-        if cost >= blocks[b].frequency and index < len(blocks[b].insts) - 1:
-            stored.add(v)
-            if index < 0:
-                register = edges.param_location[v]
-            else:
-                inst = blocks[b].insts[index]
-                register = inst.locations[inst.operands.index(v)]
-            early.append((b, index + 1, Move(MOVE_COPY, register, FIRST_SPILL_SLOT + slot_of[v], v)))
-    for b, index, store in spills.stores:
-        if store.vreg in stored:
-            moves[b][index].remove(store)
-            if not moves[b][index]:
-                del moves[b][index]
-        else:
-            store.destination = FIRST_SPILL_SLOT + slot_of[store.vreg]
-    for b, index, store in early:
-        moves[b].setdefault(index, []).insert(0, store)
-    return stored
-
-
 def _finish_edges(
-    live: Liveness,
-    spills: Spills,
-    edges: Edges,
-    moves: list[dict[int, list[Move]]],
-    slot_of: dict[int, int],
-    stored: set[int],
-    scratch_vector: int,
-    scratch_slot: int,
+    live: Liveness, spills: Spills, edges: Edges, slot_of: dict[int, int], scratch_vector: int, scratch_slot: int
 ) -> bool:
     """Put the moves of edges in order. True if one needed the scratch slot."""
     registers = edges.registers
     needed = False
     for p, parallel in edges.moves.items():
-        final = parallel
         spare = edges.exit_free[p] & registers.class_masks[GPR] & ~registers.callee_saved
-        if slot_of:
-            final = ParallelMoves()
-            final.remats = parallel.remats
-        for i, destination in enumerate(parallel.destinations):
+        for destination in parallel.destinations:
             if destination < FIRST_SPILL_SLOT:
                 spare &= ~BITS[destination]
-            if slot_of:
-                source = parallel.sources[i]
-                if destination >= FIRST_SPILL_SLOT:
-                    target = destination - FIRST_SPILL_SLOT
-                    if target in stored and target not in spills.slot_params:
-                        continue
-                    destination = FIRST_SPILL_SLOT + slot_of[target]
-                if source >= FIRST_SPILL_SLOT:
-                    source = FIRST_SPILL_SLOT + slot_of[source - FIRST_SPILL_SLOT]
-                if source != destination:
-                    final.copy(source, destination, parallel.vregs[i])
-        if final.destinations or final.remats:
-            sequence = resolve(final, scratch_vector, scratch_slot, registers.first(spare) if spare else -1)
-            for move in sequence:
-                if move.destination < FIRST_SPILL_SLOT:
-                    registers.used |= BITS[move.destination]
-                elif move.destination == scratch_slot:
-                    needed = True
-            moves[p].setdefault(len(live.code.blocks[p].insts) - 1, []).extend(sequence)
+        final = _with_slots(parallel, slot_of) if slot_of else parallel
+        sequence = resolve(final, scratch_vector, scratch_slot, registers.first(spare) if spare else -1)
+        for move in sequence:
+            if move.destination < FIRST_SPILL_SLOT:
+                registers.used |= BITS[move.destination]
+            elif move.destination == scratch_slot:
+                needed = True
+        if sequence:
+            spills.all_moves[p].setdefault(len(live.code.blocks[p].insts) - 1, []).extend(sequence)
     return needed
+
+
+def _with_slots(parallel: ParallelMoves, slot_of: dict[int, int]) -> ParallelMoves:
+    """The moves between slots as they are assigned, without those that have become unnecessary."""
+    final = ParallelMoves()
+    final.remats = parallel.remats
+    for i, destination in enumerate(parallel.destinations):
+        source = parallel.sources[i]
+        if destination >= FIRST_SPILL_SLOT:
+            destination = FIRST_SPILL_SLOT + slot_of[destination - FIRST_SPILL_SLOT]
+        if source >= FIRST_SPILL_SLOT:
+            source = FIRST_SPILL_SLOT + slot_of[source - FIRST_SPILL_SLOT]
+        if source != destination:
+            final.copy(source, destination, parallel.vregs[i])
+    return final

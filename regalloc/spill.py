@@ -4,9 +4,7 @@ Belady's MIN: the value whose next use is farthest is evicted (Braun & Hack: "Re
 SSA-Form Programs", 2009). A value is in one register or in none at each point, so reloading needs no new name for it; where
 paths meet that disagree, moves on the edges mend it (`edges`).
 
-An SSA value never changes, so one store behind its definition makes its spill slot good everywhere. The alternative is a
-store at each point where it leaves its register, which is better if those are rarely reached. Both are kept open:
-evictions emit stores and sum up their frequencies, and `slots` keeps the cheaper way.
+Evictions emit stores to the spill slot; `stores` decides which of them stay.
 
 Until slots are assigned, vreg v's slot is written FIRST_SPILL_SLOT + v.
 """
@@ -20,45 +18,49 @@ from .errors import RegAllocError
 from .liveness import Liveness
 from .operand import ANY_LOCATION, FIRST_SPILL_SLOT, MOVE_COPY, MOVE_REMAT, MachineInst, Move
 
-ALWAYS: Final = 1e30  # a frequency
 NEAR: Final = 24  # a use from memory leaves the value there unless the next use is within so many instructions
 
 
 @final
 class Spills:
-    """`moves` are those of the block being walked, by position in it; `loop` and `frequency` are the block's.
+    """`block` is the one being walked, `moves` its moves, by position in it; `loop` is its innermost loop.
 
-    `cost[v]`: frequency of stores where v has been evicted (present for each v that needs a slot).
-    `stores` (with block and position) and `loads` are moves to and from slots, `slot_readers` instructions that have slots among their
-    locations; those of edges apart. `slot_params`: parameters that arrive in their slot.
+    `stored`: for each vreg that needs a slot, where it is stored: block, position, move. `at_definition`: those of them that have to be
+    stored behind their definition. `slot_params`: parameters that arrive in their slot.
+    `loads` are moves from slots, `slot_readers` instructions that have slots among their locations; those of edges apart.
     """
 
     __slots__ = (
         "live",
         "registers",
+        "all_moves",
         "block",
         "moves",
         "loop",
-        "frequency",
-        "cost",
-        "stores",
-        "loads",
+        "stored",
+        "at_definition",
         "slot_params",
+        "loads",
         "slot_readers",
     )
 
-    def __init__(self, live: Liveness, registers: Registers) -> None:
+    def __init__(self, live: Liveness, registers: Registers, all_moves: list[dict[int, list[Move]]]) -> None:
         self.live = live
         self.registers = registers
-        self.moves: dict[int, list[Move]] = {}
+        self.all_moves = all_moves
+        self.moves = all_moves[0]
         self.block = 0
         self.loop = -1
-        self.frequency = 1.0
-        self.cost: dict[int, float] = {}
-        self.stores: list[tuple[int, int, Move]] = []
-        self.loads: list[Move] = []
+        self.stored: dict[int, list[tuple[int, int, Move]]] = {}
+        self.at_definition: set[int] = set()
         self.slot_params: set[int] = set()
+        self.loads: list[Move] = []
         self.slot_readers: list[MachineInst] = []
+
+    def begin_block(self, b: int, loop: int) -> None:
+        self.block = b
+        self.loop = loop
+        self.moves = self.all_moves[b]
 
     def add(self, index: int, move: Move) -> None:
         """Before instruction `index` of the block."""
@@ -68,12 +70,21 @@ class Spills:
         else:
             moves.append(move)
 
-    def needs_slot(self, v: int, frequency: float) -> None:
-        self.cost[v] = self.cost.get(v, 0.0) + frequency
+    def store(self, v: int, register: int, block: int, index: int) -> None:
+        """Store v before instruction `index` of a block."""
+        move = Move(MOVE_COPY, register, FIRST_SPILL_SLOT + v, v)
+        self.all_moves[block].setdefault(index, []).append(move)
+        self.stored.setdefault(v, []).append((block, index, move))
 
-    def store_anyway(self, v: int) -> None:
-        """v could be made again, but its slot is to hold it, from its definition on."""
-        self.needs_slot(v, ALWAYS)
+    def store_at_definition(self, v: int) -> None:
+        """v could be made again, but its slot is to hold it."""
+        self.stored.setdefault(v, [])
+        self.at_definition.add(v)
+
+    def arrives_in_slot(self, v: int) -> None:
+        """Parameter v."""
+        self.stored.setdefault(v, [])
+        self.slot_params.add(v)
 
     def evict(self, v: int, index: int) -> None:
         """Take v out of its register before instruction `index`."""
@@ -81,10 +92,7 @@ class Spills:
         register = registers.register_of[v]
         registers.release(v)
         if self.live.code.remat[v] is None:
-            store = Move(MOVE_COPY, register, FIRST_SPILL_SLOT + v, v)
-            self.stores.append((self.block, index, store))
-            self.add(index, store)
-            self.needs_slot(v, self.frequency)
+            self.store(v, register, self.block, index)
 
     def load(self, v: int, register: int, index: int) -> None:
         """Bring v back into a free register before instruction `index`."""
