@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import comparison
+import effects
 import programs
 import smith
 import wasmtime
@@ -26,7 +27,7 @@ from worker_pool import Outcome, run_isolated
 
 SECONDS: Final = 20.0
 CONFIGURATIONS: Final = 6  # in which a file is checked
-GENERATORS: Final = ("smith", "programs")
+GENERATORS: Final = ("smith", "programs", "effects")
 REFERENCES: Final = ("wasmtime", "interpreter")
 
 
@@ -40,6 +41,8 @@ class Seed(NamedTuple):
     def module(self, canonical_nans: bool = False) -> bytes:
         if self.generator == "programs":
             return bytes(wasmtime.wat2wasm(programs.generate(self.number)))
+        if self.generator == "effects":
+            return bytes(wasmtime.wat2wasm(effects.generate(self.number)))
         return smith.generate(self.number, {"canonicalize-nans": True} if canonical_nans else None)
 
 
