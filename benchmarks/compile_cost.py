@@ -25,7 +25,7 @@ import synthetic
 from rich.console import Console
 from rich.table import Table
 
-from brolga.jit import debug
+from brolga.jit import phases
 from brolga.jit.compile import compile_function
 from brolga.jit.debug import Knobs
 from brolga.jit.phases import PHASES, PhaseTimes
@@ -78,8 +78,8 @@ def measure(modules: list[bytes], limit: int) -> Cost:
         module = decode(data)
         middle = time.thread_time_ns()
         validate(module)
-        totals[debug.DECODE] += middle - start
-        totals[debug.VALIDATE] += time.thread_time_ns() - middle
+        totals[phases.DECODE] += middle - start
+        totals[phases.VALIDATE] += time.thread_time_ns() - middle
         layout = ContextLayout(module)
         for place, body in enumerate(module.bodies):
             index = module.imported_funcs + place
@@ -89,8 +89,8 @@ def measure(modules: list[bytes], limit: int) -> Cost:
                 compile_function(module, layout, index, settings, knobs, times)
                 operators += count
                 code_bytes += body.end - body.start
-    by_phase = [spent / 1e3 / whole for spent in totals[: debug.TRANSLATE]]
-    by_phase += [spent / 1e3 / operators for spent in times.nanoseconds[debug.TRANSLATE :]]
+    by_phase = [spent / 1e3 / whole for spent in totals[: phases.TRANSLATE]]
+    by_phase += [spent / 1e3 / operators for spent in times.nanoseconds[phases.TRANSLATE :]]
     return Cost(code_bytes, operators, times.code_bytes, by_phase)
 
 
