@@ -24,6 +24,7 @@ def run(code: str, *, cwd: Path) -> str:
 def test_installed_as_wasmtime(tmp_path: Path) -> None:
     code = """
 import sys, brolga
+brolga.Store()  # has loaded what it needs itself
 sys.path = [p for p in sys.path if "site-packages" not in p]  # as if the package were not there
 brolga.install_as_wasmtime()
 brolga.install_as_wasmtime()
