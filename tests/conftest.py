@@ -7,6 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+import brolga
+from brolga.jit.code import COMPILED
+
+
+def pytest_report_header() -> str:
+    """Which Brolga is tested: `make install` puts a compiled one in the place of the sources."""
+    return f"brolga: {'compiled' if COMPILED else 'interpreted'}, {brolga.__file__}"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """A shell that runs the tests in the background lets them ignore SIGINT, which many of them send."""
