@@ -166,7 +166,8 @@ def test_control_c(tmp_path: Path, platform: str) -> None:
     )
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == "going\n"
+        if process.stdout.readline() != "going\n":
+            pytest.fail(f"{process.communicate(timeout=30)[1]} status {process.returncode}")
         process.send_signal(signal.SIGINT)
         sent = time.monotonic()
         _, errors = process.communicate(timeout=30)
