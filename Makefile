@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Workers of the test run; each core one.
 JOBS ?= auto
+# More options for pytest.
+OPTIONS ?=
 
 .PHONY: help demo test lint bench fuzz install editable clean
 
@@ -34,7 +36,7 @@ demo: .venv/demo
 	@examples/demo.sh $(BIN)/python
 
 test: .venv/dev
-	$(BIN)/pytest -n $(JOBS) --dist worksteal
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(OPTIONS)
 
 lint: .venv/dev
 	$(BIN)/ruff check .
