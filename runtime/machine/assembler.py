@@ -22,6 +22,7 @@ from .preassembled import SHELF, Routine, analyse, link
 
 _lock = threading.RLock()
 _ADDRESS = re.compile("\1([^\1]*)\1")
+_DECIMAL = re.compile(r"(?<![\w.])[0-9]{2,}(?![\w.:])")
 _SYMBOLS: dict[str, object] = {
     **{name: value for name, value in vars(vmctx).items() if isinstance(value, int)},
     **layout.SYMBOLS,
@@ -75,6 +76,8 @@ def _analyse(generic: str, addresses: dict[str, int], address: int, code: bytes)
 
 
 def _assemble(source: str, address: int) -> bytes:
+    # Keystone's lexer looks at uninitialised memory to tell the radix of a number: 12 may be read as 0x12.
+    source = _DECIMAL.sub(lambda match: hex(int(match[0])), source)
     with _lock:
         keystone, wrong_text = _keystone()
         try:
