@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from brolga import Config, Engine, WasmtimeError
+from brolga import Config, Engine, Module, UnsupportedError, WasmtimeError
 
 
 def test_harmless_options_are_accepted() -> None:
@@ -19,8 +19,7 @@ def test_harmless_options_are_accepted() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("wasm_simd", True),
-        ("wasm_threads", True),
+        ("wasm_component_model", True),
         ("consume_fuel", True),
         ("cache", False),
         ("strategy", "winch"),
@@ -33,6 +32,17 @@ def test_harmless_options_are_accepted() -> None:
 def test_promises_that_would_be_false_are_refused(name: str, value: object) -> None:
     with pytest.raises(WasmtimeError):
         setattr(Config(), name, value)
+
+
+def test_proposals_may_be_permitted_and_what_needs_one_is_refused_by_name() -> None:
+    config = Config()
+    config.wasm_exceptions = True
+    config.wasm_simd = True
+    config.wasm_threads = True
+    engine = Engine(config)
+    Module(engine, "(module)")
+    with pytest.raises(UnsupportedError, match="SIMD"):
+        Module(engine, "(module (func (param v128)))")
 
 
 def test_features_may_be_switched_off() -> None:
