@@ -6,6 +6,7 @@ Options without meaning here are accepted where that is harmless; values that wo
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from brolga.ir.errors import WasmtimeError
 
@@ -47,6 +48,14 @@ def _number() -> property:
     return property(None, setter, None, "A number of bytes: accepted, without effect on what a program computes.")
 
 
+_default_caches: Final[list[CodeCache]] = []  # of configurations that name none: at most one
+
+
+def cache_by_default() -> None:
+    """From now on engines use the user's cache where their configuration names none."""
+    _default_caches[:] = [CodeCache(default_directory())]
+
+
 class Config(Consumable):
     """Global configuration, used to create an `Engine`, which uses it up."""
 
@@ -54,7 +63,7 @@ class Config(Consumable):
 
     def __init__(self) -> None:
         self._platform = ""
-        self._cache: CodeCache | None = None
+        self._cache = next(iter(_default_caches), None)
         self._eager = False
         self._opt_level = 2
         self._epochs = False

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from .config import cache_by_default
+
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
@@ -47,9 +49,13 @@ class MetadataFinder:
 _finder: Final = MetadataFinder()
 
 
-def install_as_wasmtime() -> None:
+def install_as_wasmtime(*, cache: bool = False) -> None:
     """From now on `import wasmtime` gives this package, and `importlib.metadata.version("wasmtime")` the version that it is
-    compatible with, whether or not the package `wasmtime` is installed. Modules that have imported it before keep it."""
+    compatible with, whether or not the package `wasmtime` is installed. Modules that have imported it before keep it.
+
+    With `cache`, engines keep compiled code on disk where the program asks for no cache itself."""
+    if cache:
+        cache_by_default()
     sys.modules[PACKAGE] = sys.modules[__name__.partition(".")[0]]
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)

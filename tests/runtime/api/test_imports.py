@@ -41,6 +41,22 @@ print([d.name for d in importlib.metadata.distributions(name="other")], importli
     assert run(code, cwd=tmp_path).splitlines() == ["True 42", "50.0.0 50.0.0", "wasmtime True", "[] None"]
 
 
+def test_installed_with_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code = """
+import brolga
+brolga.install_as_wasmtime(%s)
+import wasmtime
+store = wasmtime.Store()
+module = wasmtime.Module(store.engine, bytes.fromhex("0061736d010000000105016000017f03020100070501016600000a06010400412a0b"))
+print(wasmtime.Instance(store, module, []).exports(store)["f"](store))
+"""
+    assert run(code % "", cwd=tmp_path) == "42\n"
+    assert not (tmp_path / "cache").exists()
+    assert run(code % "cache=True", cwd=tmp_path) == "42\n"
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
 def test_importer(tmp_path: Path) -> None:
     (tmp_path / "host.py").write_text("seen = []\ndef note(x):\n    seen.append(x)\nbase = 30\n")
     (tmp_path / "lib.wat").write_text("""(module (memory (export "memory") 1)
