@@ -58,7 +58,7 @@ def assemble(text: str, address: int, symbols: Mapping[str, object]) -> bytes:
     kept = SHELF.find(key)
     code = link(kept, used, address) if kept is not None else None
     if code is None:
-        code = _assemble(_with_addresses(generic, used), address)
+        code = assemble_text(_with_addresses(generic, used), address)
         if kept is None:
             SHELF.add(key, partial(_analyse, generic, used, address, code))
     return code
@@ -70,12 +70,13 @@ def _with_addresses(generic: str, addresses: Mapping[str, int]) -> str:
 
 def _analyse(generic: str, addresses: dict[str, int], address: int, code: bytes) -> Routine | None:
     try:
-        return analyse(lambda table, base: _assemble(_with_addresses(generic, table), base), addresses, address, code)
+        return analyse(lambda table, base: assemble_text(_with_addresses(generic, table), base), addresses, address, code)
     except BrolgaError:  # the text is wrong for other addresses
         return None
 
 
-def _assemble(source: str, address: int) -> bytes:
+def assemble_text(source: str, address: int) -> bytes:
+    """Machine code of `source`, without names in braces and without what was kept."""
     # Keystone's lexer looks at uninitialised memory to tell the radix of a number: 12 may be read as 0x12.
     source = _DECIMAL.sub(lambda match: hex(int(match[0])), source)
     with _lock:

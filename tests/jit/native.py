@@ -12,8 +12,6 @@ import struct
 from types import TracebackType
 from typing import Final, Self
 
-import keystone
-
 from brolga.ir.errors import InterpreterTrap
 from brolga.ir.floats import is_nan
 from brolga.ir.function import Function
@@ -28,6 +26,7 @@ from brolga.jit.debug import Knobs
 from brolga.jit.settings import BOUNDS_EXPLICIT, CPU_FEATURES, MEMORY_BASE_GS, MEMORY_BASE_REGISTER, Settings
 from brolga.jit.vmctx import CTX_ACTIVATION, CTX_BUILTINS, CTX_FIXED_SIZE, CTX_MEMORY0_BASE, CTX_MEMORY0_RECORD
 from brolga.jit.x64.abi import ARG_GPRS, ON_STACK, RESULT_GPRS, XMM0, assign_params, assign_results, stack_slots
+from brolga.runtime.machine.assembler import assemble_text
 
 ALL_FEATURES: Final = frozenset(CPU_FEATURES)
 CHECKED: Final = Knobs({"BROLGA_VERIFY": "1"})
@@ -141,18 +140,17 @@ class Native:
         self.arena = mmap.mmap(-1, CODE_SIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self.start = ctypes.addressof(ctypes.c_char.from_buffer(self.arena))
         self.used = 0
-        ks = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64)
         gs = "wrgsbase r14"
         check = "rdgsbase rcx; mov rdi, [r15 + 16]; sub rcx, rdi; or rbx, rcx"
         self.thunks = {
-            True: self._put(ks, _THUNK.format(SET_GS=gs, CHECK_BASE=check)),
-            False: self._put(ks, _THUNK.format(SET_GS="", CHECK_BASE="sub r14, [r15 + 16]; or rbx, r14")),
+            True: self._put(_THUNK.format(SET_GS=gs, CHECK_BASE=check)),
+            False: self._put(_THUNK.format(SET_GS="", CHECK_BASE="sub r14, [r15 + 16]; or rbx, r14")),
         }
         text = _THUNK.format(SET_GS="", CHECK_BASE="sub r14, [r15 + 16]; or rbx, r14")
-        self.trap_routine = self.thunks[False] + len(bytes(ks.asm(text.split("trap:")[0] + "trap:")[0]))
-        self.poll = self._put(ks, _POLL)
+        self.trap_routine = self.thunks[False] + len(assemble_text(text.split("trap:")[0] + "trap:", 0))
+        self.poll = self._put(_POLL)
         handler = _HANDLER.format(START=self.start, SIZE=CODE_SIZE, TRAP=self.trap_routine)
-        self.handler = self._put(ks, handler)
+        self.handler = self._put(handler)
         self.first_free = self.used
         self._old: list[_SigAction] = []
 
@@ -174,8 +172,8 @@ class Native:
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self.enter = {uses_gs: prototype(thunk) for uses_gs, thunk in self.thunks.items()}
 
-    def _put(self, ks: keystone.Ks, text: str) -> int:
-        return self.place(bytes(ks.asm(text)[0]))
+    def _put(self, text: str) -> int:
+        return self.place(assemble_text(text, 0))
 
     def place(self, code: bytes) -> int:
         address = self.start + self.used

@@ -9,8 +9,6 @@ import signal
 import struct
 from bisect import bisect_right
 
-import keystone
-
 from brolga.jit.code import RELOC_TRAP, CompiledFunction
 from brolga.jit.settings import Settings
 from brolga.jit.x64.emit import emit
@@ -18,6 +16,7 @@ from brolga.jit.x64.inst import Amode, Inst
 from brolga.jit.x64.insts import NO_SHAPE, SHAPE_MEM, SHAPE_REG
 from brolga.jit.x64.vcode import VCode
 from brolga.regalloc.operand import MOVE_COPY, Allocation, Code, MachineBlock, Move
+from brolga.runtime.machine.assembler import assemble_text
 
 # Offsets in the block of arguments and results.
 GPR_ARGS, XMM_ARGS, GPR_RESULT, XMM_RESULT, TRAPPED_AT, BLOCK_SIZE = 0, 48, 112, 120, 128, 136
@@ -60,11 +59,10 @@ class Machine:
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
         self.used = 0
         self.context = ctypes.create_string_buffer(256)
-        ks = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64)
-        self.thunk = self.put(bytes(ks.asm(THUNK)[0]))
-        self.trap_routine = self.thunk + len(bytes(ks.asm(THUNK.split("trap:")[0] + "trap:")[0]))
+        self.thunk = self.put(assemble_text(THUNK, 0))
+        self.trap_routine = self.thunk + len(assemble_text(THUNK.split("trap:")[0] + "trap:", 0))
         stepping = THUNK.replace("call rax", "int3; call rax")
-        self.stepping_thunk = self.put(bytes(ks.asm(stepping)[0]))
+        self.stepping_thunk = self.put(assemble_text(stepping, 0))
         self._prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self._enter = self._prototype(self.thunk)
 

@@ -12,14 +12,17 @@ import re
 from pathlib import Path
 
 import capstone
-import keystone
 import pytest
 
+from brolga.jit.code import RELOC_FUNC
 from brolga.jit.x64 import insts
 from brolga.jit.x64.buffer import CodeBuffer
 from brolga.jit.x64.encode import encode
 from brolga.jit.x64.inst import AMODE_INCOMING, AMODE_OUTGOING, AMODE_REGISTERS, AMODE_SLOT, AMODE_VMCTX, Amode, Inst
 from brolga.jit.x64.insts import (
+    ENCODINGS,
+    FORM_PLUS_REG,
+    FORM_VEX,
     KIND_CC,
     KIND_IMM,
     KIND_MEM,
@@ -33,11 +36,13 @@ from brolga.jit.x64.insts import (
     ROWS,
     SHAPE_MEM,
     SHAPE_REG,
+    Encoding,
     Row,
 )
 from brolga.jit.x64.printer import print_inst
 from brolga.jit.x64.regs import REG32, REG64
 from brolga.regalloc.operand import ANY_LOCATION, FIRST_SPILL_SLOT
+from brolga.runtime.machine.assembler import assemble_text
 
 SOURCE = Path(__file__).parents[3] / "jit" / "x64" / "insts.py"
 NAMES = dict(enumerate(re.findall(r"^(\w+): Final = ins\(", SOURCE.read_text(), re.MULTILINE)))
@@ -54,9 +59,10 @@ PREDICATES = [  # of float compares, by number
 LONGER = (insts.XCHG64, insts.MOVQ_XR, insts.MOVQ_RX)
 
 SPILL_BASE, FIXED_BASE, INCOMING_BASE = 0x40, 0x20, 0x98
+# Where the code stands. Only calls look at it.
+ADDRESS = 1 << 32
 
 cs = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-ks = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64)
 
 
 class Case:
@@ -176,7 +182,28 @@ def amodes(at: int, salt: int) -> list[tuple[Amode, list[int]]]:
     return result
 
 
+def calls() -> list[Case]:
+    """CALL with its relocation applied, each behind the one before."""
+    result: list[Case] = []
+    edges = (0, -5, 1, -1, 0x7F, -0x80, 0x80, -0x81, 0x7FFF, -0x8000, 0x8000, 0xFFFF, 0x7FFF_FFFF, -0x8000_0000)
+    for displacement in edges:
+        case = Case(insts.CALL, [], 0, None)
+        end = ADDRESS + 5 * len(result) + 5
+        buffer = CodeBuffer(0, [], [], [])
+        encode(buffer, insts.CALL, [])
+        buffer.reloc(RELOC_FUNC, 0)
+        (relocation,) = buffer.finish(0).relocations
+        code = bytearray(case.bytes)
+        field = displacement + end + relocation.addend - (end - 5 + relocation.offset)
+        code[relocation.offset : relocation.offset + 4] = field.to_bytes(4, "little", signed=True)
+        case.bytes, case.text = bytes(code), f"call {end + displacement:#x}"
+        result.append(case)
+    return result
+
+
 def cases(op: int) -> list[Case]:
+    if op == insts.CALL:
+        return calls()
     row = ROWS[op]
     result: list[Case] = []
     imms = immediates(row)
@@ -260,15 +287,12 @@ def normal(text: str, imm_width: int) -> tuple[object, ...]:
 
 
 def read(code: bytes) -> list[tuple[bytes, str]]:
-    return [(bytes(i.bytes), f"{i.mnemonic} {i.op_str}".strip()) for i in cs.disasm(code, 0)]
+    return [(bytes(i.bytes), f"{i.mnemonic} {i.op_str}".strip()) for i in cs.disasm(code, ADDRESS)]
 
 
 @pytest.mark.parametrize("op", ENCODED, ids=[NAMES[op] for op in ENCODED])
 def test_row(op: int) -> None:
-    if op == insts.CALL:
-        return  # its operand is a relocation: test_emit
-    row = ROWS[op]
-    width = row.imm_width
+    width = 64 if op == insts.CALL else ROWS[op].imm_width
     todo = cases(op)
     ours = read(b"".join(case.bytes for case in todo))
     assert [code for code, _ in ours] == [case.bytes for case in todo]
@@ -277,7 +301,7 @@ def test_row(op: int) -> None:
 
     # keystone takes a bare address for rip-relative or 64 bits wide.
     relative = [case for case in todo if not case.absolute]
-    assembled = bytes(ks.asm("\n".join(case.text for case in relative))[0])
+    assembled = assemble_text("\n".join(case.text for case in relative), ADDRESS)
     if assembled != b"".join(case.bytes for case in relative):
         theirs = read(assembled)
         assert len(theirs) == len(relative)
@@ -286,3 +310,33 @@ def test_row(op: int) -> None:
                 assert normal(text, width) == normal(read(case.bytes)[0][1], width), (case.text, case.bytes.hex())
                 shorter = len(code) < len(case.bytes) and op not in LONGER
                 assert not shorter, (case.text, case.bytes.hex(), code.hex())
+
+
+def has_opcode(code: bytes, encoding: Encoding) -> bool:
+    """Whether the instruction's opcode bytes are those of `encoding`."""
+    if encoding.form == FORM_VEX:
+        head = 2 if code[0] == 0xC5 else 3
+        return code[0] in (0xC4, 0xC5) and code[head] == encoding.last
+    opcode = code.lstrip(b"\x66\x67\xf2\xf3\x64\x65")
+    if opcode[0] & 0xF0 == 0x40:  # REX
+        opcode = opcode[1:]
+    opcode = opcode[: len(encoding.opcode) + 1]
+    span = 16 if encoding.plus_cc else 8 if encoding.form == FORM_PLUS_REG else 1
+    return opcode[:-1] == encoding.opcode and encoding.last <= opcode[-1] < encoding.last + span
+
+
+def test_the_sweep_has_every_row_and_every_alternative() -> None:
+    missing: list[str] = []
+    swept: list[Encoding] = []
+    for op in ENCODED:
+        codes = [case.bytes for case in cases(op)]
+        for encoding in ROWS[op].encodings:
+            if any(has_opcode(code, encoding) for code in codes):
+                swept.append(encoding)
+            else:
+                missing.append(f"{NAMES[op]}: {ROWS[op].encoding_text} at {encoding.last:#x}")
+    assert not missing
+    assert swept == ENCODINGS
+    # The other rows are sequences, which have no encoding of their own.
+    assert len(NAMES) == len(ROWS)
+    assert set(ENCODED) | {op for op, row in enumerate(ROWS) if not row.encoding_text} == set(NAMES)

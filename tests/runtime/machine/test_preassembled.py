@@ -28,7 +28,7 @@ _ADDRESSES = {"OBJECT": 0x7F99_0000_1230, "FAR": _BASE + 0x10000}
 
 
 def _assemble(text: str, addresses: dict[str, int], base: int) -> bytes:
-    return assembler._assemble(text.format_map({name: hex(value) for name, value in addresses.items()}), base)
+    return assembler.assemble_text(text.format_map({name: hex(value) for name, value in addresses.items()}), base)
 
 
 def _routine(text: str, addresses: dict[str, int], base: int = _BASE) -> Routine | None:
