@@ -204,7 +204,11 @@ class BoundInstance:
     def __init__(self, store: Store, data: InstanceData) -> None:
         exports = {export.name: _bind(store, data, export) for export in data.module.decoded.exports}
         self.store = store
-        self.__dict__.update(exports)
+        for name, export in exports.items():
+            if hasattr(BoundInstance, name):
+                self.__dict__[name] = export
+            else:  # one by one, so that CPython keeps them in the object, where it finds them sooner than in a dict
+                setattr(self, name, export)
         self._exports = exports
         self._owner = store
 

@@ -13,6 +13,7 @@ from brolga.jit.wasm.types import F32, F64, I32, I64, IR_TYPE, FuncType
 from brolga.jit.x64.abi import ARG_GPRS, ARG_XMMS, ON_STACK, RESULT_GPRS, RESULT_XMMS, XMM0, assign, stack_slots
 
 from . import layout as L
+from .integers import DIGIT_OFFSET, SIGN_OFFSET, read_small_int
 
 # The instance of an entry point type, after the object header. STORE is compared only; Python attributes own it.
 ENTRY_VECTORCALL: Final = 16
@@ -117,11 +118,9 @@ _INT_ARGUMENT: Final = """
     mov rax, {PyLong_Type}
     cmp [rdi + {TYPE_OF_OBJECT}], rax
     jne slow_late
-    call {PyLong_AsLong}
-    cmp rax, -1
-    je check{I}
-checked{I}:
-    {RANGE}
+    {SMALL_INT}
+    {CLEAR_UPPER}
+stored{I}:
     mov [rsp + {TARGET}], rax
 """
 _I32_RANGE: Final = """
@@ -132,7 +131,14 @@ _I32_RANGE: Final = """
     ja slow_late
     mov eax, eax
 """
-_CHECK: Final = """
+_LARGE_INT: Final = """
+large{I}:
+    call {PyLong_AsLong}
+    cmp rax, -1
+    je check{I}
+checked{I}:
+    {RANGE}
+    jmp stored{I}
 check{I}:
     call {PyErr_Occurred}
     test rax, rax
@@ -204,7 +210,7 @@ def fast_entry(type: FuncType, bound: bool) -> tuple[str, dict[str, object]]:
     # Converted arguments, later results, one word each; seven words are pushed above, so that an odd number of words aligns.
     space = 8 * (max(len(params), len(results), 1) | 1)
     lines = [_PROLOGUE]
-    checks = []
+    large_ints = []
     for i, value_type in enumerate(type.params):
         is_int = value_type in (I32, I64)
         text = _INT_ARGUMENT if is_int else _FLOAT_ARGUMENT
@@ -212,10 +218,13 @@ def fast_entry(type: FuncType, bound: bool) -> tuple[str, dict[str, object]]:
             text.replace("{SOURCE}", str(8 * (i + before)))
             .replace("{TARGET}", str(8 * i))
             .replace("{I}", str(i))
-            .replace("{RANGE}", _I32_RANGE if value_type == I32 else "")
+            .replace("{SMALL_INT}", read_small_int(f"large{i}"))
+            .replace("{CLEAR_UPPER}", "mov eax, eax" if value_type == I32 else "")
         )
         if is_int:
-            checks.append(_CHECK.replace("{I}", str(i)))
+            large_ints.append(
+                _LARGE_INT.replace("{I}", str(i)).replace("{RANGE}", _I32_RANGE if value_type == I32 else "")
+            )
     lines.append(_INTO_WASM)
     if words:
         lines.append(f"    sub rsp, {8 * words}")
@@ -246,13 +255,15 @@ def fast_entry(type: FuncType, bound: bool) -> tuple[str, dict[str, object]]:
             lines.append(f"    mov [r11 + {target}], {REGISTER_NAMES[location]}")
     lines.append("    {LEAVE}")
     lines += _results(type)
-    lines += [_COLD, *checks]
+    lines += [_COLD, *large_ints]
     symbols: dict[str, object] = {
         "SPACE": space,
         "STORE_CHECK": "" if bound else _STORE_CHECK,
         "TWICE_COUNT": 2 * (len(params) + before),
         "COUNT": len(params) + before,
         "RETURN": _RETURN,
+        "SIGN_OFFSET": SIGN_OFFSET,
+        "DIGIT_OFFSET": DIGIT_OFFSET,
     }
     return "\n".join(lines), symbols
 

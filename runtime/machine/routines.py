@@ -160,39 +160,36 @@ LEAVE: Final = """
     {POP_GS}
     pop rax
 """
+# Each half of the word is read as it was written, or the load would have to wait for both stores.
 POP_GS_USED: Final = """
-    pop rcx
-    pop rdx
     rdgsbase rax
     mov [rbp + {THREAD_GS}], rax
-    mov rax, rcx
-    shr rax, 32
-    jnz restore_gs
+    cmp dword ptr [rsp + {FRAME_FOREIGN_GS} - {FRAME_MXCSR}], 0
+    jne restore_gs
 gs_restored:
-    and ecx, {MXCSR_CONTROL}
-    cmp ecx, {MXCSR_DEFAULT}
-    jne restore_mxcsr
-mxcsr_restored:
+    {POP_MXCSR}
 """
 RESTORE_FOREIGN_GS_USED: Final = """
 restore_gs:
-    wrgsbase rdx
+    mov rax, [rsp + {FRAME_GS} - {FRAME_MXCSR}]
+    wrgsbase rax
     jmp gs_restored
 """
 POP_GS_UNUSED: Final = """
-    pop rcx
-    pop rdx
-    and ecx, {MXCSR_CONTROL}
-    cmp ecx, {MXCSR_DEFAULT}
+    {POP_MXCSR}
+"""
+POP_MXCSR: Final = """
+    mov eax, [rsp]
+    and eax, {MXCSR_CONTROL}
+    cmp eax, {MXCSR_DEFAULT}
     jne restore_mxcsr
 mxcsr_restored:
+    add rsp, 16
 """
 LEAVE_COLD: Final = """
     {RESTORE_FOREIGN_GS}
 restore_mxcsr:
-    push rcx
     ldmxcsr [rsp]
-    pop rcx
     jmp mxcsr_restored
 """
 
@@ -305,6 +302,7 @@ COMMON_MACROS: Final = {
     "ENTER_COLD": ENTER_COLD,
     "LEAVE": LEAVE,
     "LEAVE_COLD": LEAVE_COLD,
+    "POP_MXCSR": POP_MXCSR,
     "HOST_CALL": HOST_CALL,
     "HOST_RETURN": HOST_RETURN,
     "HOST_COLD": HOST_COLD,

@@ -45,7 +45,7 @@ def platform(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-INTS = [0, 1, -1, 2**30 - 1, 2**30, -(2**30), 2**31 - 1, 2**31, -(2**31), 2**32 - 1]
+INTS = [0, 1, -1, 2**30 - 1, 2**30, 1 - 2**30, -(2**30), 2**31 - 1, 2**31, -(2**31), 2**32 - 1]
 LONGS = [*INTS, 2**32, 2**60, 2**63 - 1, -(2**63), 2**63, 2**64 - 1]
 FLOATS = [0.0, -0.0, 1.5, -2.25, 1e308, 1e-310, math.inf, -math.inf, 3.4028236e38]
 VALUES = {I32: INTS, I64: LONGS, F32: FLOATS, F64: FLOATS}
