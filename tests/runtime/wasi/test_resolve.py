@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,36 +126,103 @@ def test_parents(root: int) -> None:
             resolve.open_parent(root, path)
 
 
+_EXCHANGE = """
+import os
+while True:
+    os.rename("swap", "kept")
+    os.rename("link", "swap")
+    os.rename("swap", "link")
+    os.rename("kept", "swap")
+"""
+
+
 def test_a_link_swapped_in_during_the_look_up_does_not_lead_out(root: int, tmp_path: Path) -> None:
-    """Another thread keeps exchanging a directory for a link to the outside while the path is opened."""
+    """Another process (a thread would keep step by the GIL) keeps exchanging a directory for a link to the outside while the
+    path is opened: until the directory, the link and nothing have been met."""
     inside = tmp_path / "root"
     (inside / "swap").mkdir()
     (inside / "swap" / "secret").write_text("harmless")
     (inside / "link").symlink_to("..")
-    stop = threading.Event()
+    seen: set[str | int | None] = set()
+    with subprocess.Popen([sys.executable, "-c", _EXCHANGE], cwd=inside) as exchanging:
+        try:
+            count = 0
+            while count < 2000 or not seen >= {"harmless", errno.EPERM, errno.ENOENT}:
+                assert exchanging.poll() is None
+                count += 1
+                try:
+                    seen.add(_read(root, b"swap/secret"))
+                except OSError as error:
+                    seen.add(error.errno)
+                assert seen <= {"harmless", errno.ENOENT, errno.EPERM, errno.ELOOP, errno.ENOTDIR}
+        finally:
+            exchanging.kill()
 
-    def exchange() -> None:
-        while not stop.is_set():
-            os.rename(inside / "swap", inside / "kept")
-            os.rename(inside / "link", inside / "swap")
-            os.rename(inside / "swap", inside / "link")
-            os.rename(inside / "kept", inside / "swap")
 
-    thread = threading.Thread(target=exchange)
-    thread.start()
+@pytest.mark.parametrize(("path", "looks"), [("swap/secret", 1), ("a/swap/secret", 2), ("a/file", 2)])
+def test_a_link_swapped_in_behind_the_look_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, looks: int
+) -> None:
+    """The walk looked and saw no link; before it opens the name, a link to the outside takes the name's place."""
+    inside = tmp_path / "root"
+    (inside / "a").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    name = inside.joinpath(*path.split("/")[:looks])
+    if name.name == "swap":
+        name.mkdir()
+        (name / "secret").write_text("harmless")
+    else:
+        name.write_text("harmless")
+    target = tmp_path if name.is_dir() else tmp_path / "secret"
+    look = resolve._link_target
+    seen: list[bytes] = []
+
+    def look_and_swap(directory: int, component: bytes) -> bytes | None:
+        found = look(directory, component)
+        seen.append(component)
+        if len(seen) == looks:
+            name.rename(tmp_path / "kept")
+            name.symlink_to(target)
+        return found
+
+    monkeypatch.setattr(resolve, "use_openat2", False)
+    root = os.open(inside, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        seen = set()
-        for _ in range(2000):
-            try:
-                seen.add(_read(root, b"swap/secret"))
-            except OSError as error:
-                seen.add(error.errno)
+        assert _read(root, path.encode()) == "harmless"
+        monkeypatch.setattr(resolve, "_link_target", look_and_swap)
+        with pytest.raises(OSError) as caught:
+            _read(root, path.encode())
+        assert caught.value.errno in (errno.ENOTDIR, errno.ELOOP)
+        assert name.is_symlink()
     finally:
-        stop.set()
-        thread.join()
-    assert "secret" not in seen
-    assert "harmless" in seen
-    assert seen <= {"harmless", errno.ENOENT, errno.EPERM, errno.ELOOP, errno.ENOTDIR}
+        os.close(root)
+
+
+def test_a_directory_moved_out_during_the_look_up_does_not_lead_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`..` from a directory that has been moved returns to where the walk came from, not to the new parent."""
+    inside = tmp_path / "root"
+    (inside / "a" / "b").mkdir(parents=True)
+    (inside / "a" / "secret").write_text("harmless")
+    (tmp_path / "secret").write_text("secret")
+    look = resolve._link_target
+
+    def look_and_move(directory: int, component: bytes) -> bytes | None:
+        found = look(directory, component)
+        if component == b"c":
+            (inside / "a" / "b").rename(tmp_path / "b")
+        return found
+
+    (inside / "a" / "b" / "c").mkdir()
+    monkeypatch.setattr(resolve, "use_openat2", False)
+    monkeypatch.setattr(resolve, "_link_target", look_and_move)
+    root = os.open(inside, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        assert _read(root, b"a/b/c/../../secret") == "harmless"
+        assert (tmp_path / "b").is_dir()
+    finally:
+        os.close(root)
 
 
 def test_descriptors_are_closed(root: int) -> None:
