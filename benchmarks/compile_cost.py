@@ -4,7 +4,8 @@
 
 Three questions: what a small program costs (the examples, about 100 KB of code together), what a large one costs
 (resvg: the first 1 MB of its code), and whether the cost of an operator grows with the size of its function
-(synthetic functions of 1,000, 10,000 and 50,000 operators). Figures are CPU time, the best of the rounds.
+(synthetic functions of 1,000, 10,000 and 50,000 operators). Figures are CPU time, the best of the rounds; the last column
+is wasmtime's for whole modules, on one thread too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Final, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import synthetic
+import wasmtime
 from rich.console import Console
 from rich.table import Table
 
@@ -49,6 +51,7 @@ class Cost(NamedTuple):
     operators: int
     machine_bytes: int
     by_phase: list[float]
+    wasmtime: float
 
     @property
     def total(self) -> float:
@@ -65,6 +68,17 @@ def count_operators(module: Module, index: int) -> int:
         _, position = read_immediates(module.data, position, operator)
         count += 1
     return count
+
+
+def measure_wasmtime(modules: list[bytes]) -> float:
+    """Microseconds that wasmtime takes to compile all of the modules."""
+    config = wasmtime.Config()
+    config.parallel_compilation = False
+    engine = wasmtime.Engine(config)
+    start = time.process_time_ns()
+    for data in modules:
+        wasmtime.Module(engine, data)
+    return (time.process_time_ns() - start) / 1e3
 
 
 def measure(modules: list[bytes], limit: int) -> Cost:
@@ -92,15 +106,16 @@ def measure(modules: list[bytes], limit: int) -> Cost:
                 code_bytes += body.end - body.start
     by_phase = [spent / 1e3 / whole for spent in totals[: phases.TRANSLATE]]
     by_phase += [spent / 1e3 / operators for spent in times.nanoseconds[phases.TRANSLATE :]]
-    return Cost(code_bytes, operators, times.code_bytes, by_phase)
+    return Cost(code_bytes, operators, times.code_bytes, by_phase, measure_wasmtime(modules) / whole)
 
 
 def best(modules: list[bytes], limit: int, rounds: int) -> Cost:
     gc.disable()  # as runtime does while it compiles
     try:
-        return min((measure(modules, limit) for _ in range(rounds)), key=lambda cost: cost.total)
+        costs = [measure(modules, limit) for _ in range(rounds)]
     finally:
         gc.enable()
+    return min(costs, key=lambda cost: cost.total)._replace(wasmtime=min(cost.wasmtime for cost in costs))
 
 
 def subjects() -> dict[str, Callable[[], list[bytes]]]:
@@ -123,7 +138,7 @@ def main() -> None:
     options = parser.parse_args()
     build = "compiled" if COMPILED else "interpreted"
     table = Table(title=f"microseconds an operator, {build} compiler")
-    for heading in ("module", "code KB", "operators", "bytes out / in", *PHASES, "total"):
+    for heading in ("module", "code KB", "operators", "bytes out / in", *PHASES, "total", "wasmtime"):
         table.add_column(heading, justify="left" if heading == "module" else "right")
     costs: dict[str, Cost] = {}
     for name, make in subjects().items():
@@ -137,12 +152,13 @@ def main() -> None:
             f"{cost.machine_bytes / cost.code_bytes:.2f}",
             *[f"{value:.2f}" for value in cost.by_phase],
             f"{cost.total:.1f}",
+            f"{cost.wasmtime:.1f}",
         )
     Console(width=None if sys.stdout.isatty() else 150).print(table)
     if options.json:
         report = {
             name: {"code_bytes": cost.code_bytes, "operators": cost.operators, "machine_bytes": cost.machine_bytes,
-                   **dict(zip(PHASES, cost.by_phase, strict=True)), "total": cost.total}
+                   **dict(zip(PHASES, cost.by_phase, strict=True)), "total": cost.total, "wasmtime": cost.wasmtime}
             for name, cost in costs.items()
         }  # fmt: skip
         options.json.write_text(json.dumps(report, indent=2) + "\n")
