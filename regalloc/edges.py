@@ -137,6 +137,8 @@ class Edges:
             else:
                 registers.take(v, register)
                 entry[v] = register
+        if params and not is_header:
+            in_slots += self._mostly_in_memory(b, meeting, in_slots)
         undecided = self._place_params(b, meeting, in_slots) if params else []
         for v in movers:
             register = self._place(v, meeting, avoid)
@@ -246,6 +248,21 @@ class Edges:
         if register >= 0 and not (avoid >> register & 1 and good):
             return register
         return registers.choose(v, good or free)
+
+    def _mostly_in_memory(self, b: int, meeting: _Meeting, others: list[int]) -> list[int]:
+        """Parameters of b, apart from `others`, whose arguments are in their slots on most of the paths."""
+        blocks = self.live.code.blocks
+        remat = self.live.code.remat
+        result: list[int] = []
+        for k, v in enumerate(blocks[b].params):
+            weight = 0.0
+            for i, p in enumerate(meeting.preds):
+                argument = blocks[p].branch_args[k]
+                if remat[argument] is not None or meeting.register(i, argument) >= 0:
+                    weight += meeting.frequencies[i]
+            if 2 * weight < meeting.total and v not in others:
+                result.append(v)
+        return result
 
     def _place_params(self, b: int, meeting: _Meeting, in_slots: list[int]) -> list[int]:
         """Give parameters registers that arguments are in, or slots. The result are the indices of those for which any will do."""

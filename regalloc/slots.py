@@ -1,8 +1,9 @@
 """The spill slots of spilled vregs, and the moves in their final form.
 
-A slot is taken for the interval from a vreg's definition to the end of the last block, in the order of the walk, in which it
-lives; slots are given out by one scan over the intervals. A parameter in memory shares the slot of a vreg that is passed to
-it where their intervals allow, which saves the move on the edge.
+A parameter in memory and the vregs in memory that are passed to it share a slot if they are never live together (in SSA: if none
+is live where the other is defined), which saves the move on the edge. Then a slot is taken for the interval from the first
+definition of those that share it to the end of the last block, in the order of the walk, in which one lives; slots are given
+out by one scan over the intervals.
 
 Moves of edges are made sequential only now: slots that became one make an order among them matter.
 """
@@ -10,6 +11,7 @@ Moves of edges are made sequential only now: slots that became one make an order
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from typing import Final
 
 from .color import BITS
 from .edges import Edges
@@ -20,9 +22,49 @@ from .operand import FIRST_SPILL_SLOT, GPR
 from .spill import Spills
 from .stores import place_stores
 
+MAX_PAIRS: Final = 256  # of vregs tested for interference before two groups become one
 
-def assign_slots(live: Liveness, spilled: list[int]) -> tuple[dict[int, int], int]:
-    """Slot number of each of `spilled`, and how many slots there are."""
+def assign_slots(live: Liveness, spills: Spills) -> tuple[dict[int, int], int]:
+    """Slot number of each vreg that needs one, and how many slots there are."""
+    spilled = list(spills.stored)
+    ends = _ends(live, spilled)
+    shared = _share(live, spills) if spills.slot_params else []
+    starts: dict[int, int] = {}
+    members: dict[int, list[int]] = {}  # by the first of those that share a slot
+    for together in shared:
+        first = together[0]
+        members[first] = together
+        starts[first] = min([live.uses[v][0] for v in together])
+        ends[first] = max([ends[v] for v in together])
+        for v in together[1:]:
+            members[v] = []
+    for v in spilled:
+        if v not in members:
+            members[v] = [v]
+            starts[v] = live.uses[v][0]
+
+    intervals = [(start, v) for v, start in starts.items()]
+    intervals.sort()
+    slot_of: dict[int, int] = {}
+    active: list[tuple[int, int]] = []  # (end, slot), a heap
+    free: list[int] = []  # a heap
+    count = 0
+    for start, first in intervals:
+        while active and active[0][0] < start:
+            heappush(free, heappop(active)[1])
+        if free:
+            slot = heappop(free)
+        else:
+            slot = count
+            count += 1
+        for v in members[first]:
+            slot_of[v] = slot
+        heappush(active, (ends[first], slot))
+    return slot_of, count
+
+
+def _ends(live: Liveness, spilled: list[int]) -> dict[int, int]:
+    """A position after which the vreg is not live any more."""
     ends: dict[int, int] = {}
     across = 0
     for v in spilled:
@@ -39,39 +81,54 @@ def assign_slots(live: Liveness, spilled: list[int]) -> tuple[dict[int, int], in
             lowest = found & -found
             found ^= lowest
             ends[live.vreg_of[lowest.bit_length() - 1]] = live.end[b]
+    return ends
 
-    intervals = [(live.uses[v][0], v) for v in spilled]
-    intervals.sort()
-    slot_of: dict[int, int] = {}
-    wanted: dict[int, int] = {}
-    active: list[tuple[int, int]] = []  # (end, slot), a heap
-    free: list[int] = []  # a heap, which may hold slots that are not in `is_free` any more
-    is_free: set[int] = set()
-    count = 0
-    for start, v in intervals:
-        while active and active[0][0] < start:
-            _, slot = heappop(active)
-            heappush(free, slot)
-            is_free.add(slot)
-        target = live.flows_to[v]
-        slot = wanted.get(v, -1)
-        if slot not in is_free and target >= 0:
-            slot = slot_of.get(target, wanted.get(target, -1))
-        if slot not in is_free:
-            slot = -1
-            while free and slot < 0:
-                candidate = heappop(free)
-                if candidate in is_free:
-                    slot = candidate
-        if slot < 0:
-            slot = count
-            count += 1
-        is_free.discard(slot)
-        slot_of[v] = slot
-        if target >= 0 and target not in wanted:
-            wanted[target] = slot
-        heappush(active, (ends[v], slot))
-    return slot_of, count
+
+def _share(live: Liveness, spills: Spills) -> list[list[int]]:
+    """Groups of parameters in memory and what is passed to them from memory; the most frequent edges are served first."""
+    blocks = live.code.blocks
+    pairs: list[tuple[float, int, int]] = []
+    entered = {live.block_at(live.uses[v][0]) for v in spills.slot_params}
+    for b in sorted(entered):
+        for k, v in enumerate(blocks[b].params):
+            if v in spills.slot_params:
+                for p in blocks[b].preds:
+                    argument = blocks[p].branch_args[k]
+                    if argument != v and argument in spills.stored:
+                        pairs.append((-blocks[p].frequency, v, argument))
+    pairs.sort()
+    group_of: dict[int, list[int]] = {}
+    for _, v, argument in pairs:
+        first = group_of.get(v, [v])
+        second = group_of.get(argument, [argument])
+        if first is second or len(first) * len(second) > MAX_PAIRS:
+            continue
+        if not any(_interfere(live, x, y) for x in first for y in second):
+            first += second
+            for x in first:
+                group_of[x] = first
+    groups: list[list[int]] = []
+    for v, group in group_of.items():
+        if group[0] == v:
+            groups.append(group)
+    return groups
+
+
+def _interfere(live: Liveness, v: int, w: int) -> bool:
+    """Whether one is live where the other is defined."""
+    if live.uses[v][0] > live.uses[w][0]:
+        v, w = w, v
+    position = live.uses[w][0]
+    if live.uses[v][0] == position:
+        return True
+    b = live.block_at(position)
+    number = live.number[v]
+    if live.uses[v][0] < live.base[b] and (number < 0 or not live.live_in[b] >> number & 1):
+        return False
+    if number >= 0 and live.live_out[b] >> number & 1:
+        return True
+    last = live.last[v] if number < 0 else live.exposed[b].get(v, -1)
+    return last > position
 
 
 def finish_moves(live: Liveness, spills: Spills, edges: Edges, scratch_vector: int) -> int:
@@ -80,7 +137,7 @@ def finish_moves(live: Liveness, spills: Spills, edges: Edges, scratch_vector: i
     count = 0
     if spills.stored:
         place_stores(live, spills, edges)
-        slot_of, count = assign_slots(live, list(spills.stored))
+        slot_of, count = assign_slots(live, spills)
         for v, stores in spills.stored.items():
             for _, _, move in stores:
                 move.destination = FIRST_SPILL_SLOT + slot_of[v]

@@ -23,14 +23,13 @@ def place_stores(live: Liveness, spills: Spills, edges: Edges) -> None:
     blocks = live.code.blocks
     for v, stores in spills.stored.items():
         if v in spills.slot_params:
-            _drop(spills, v)
+            _replace(spills, v, [])
             continue
         definition = live.uses[v][0]
         b = live.block_at(definition)
         index = definition - live.base[b] - 1  # -1: a parameter
         if index >= len(blocks[b].insts) - 1:
             continue  # there is no place behind a terminator
-        cost = blocks[b].frequency
         if v not in spills.at_definition:
             first = _first_stores(live, edges, v, stores)
             cost = 0.0
@@ -44,10 +43,10 @@ def place_stores(live: Liveness, spills: Spills, edges: Edges) -> None:
         else:
             inst = blocks[b].insts[index]
             register = inst.locations[inst.operands.index(v)]
-        _drop(spills, v)
+        _replace(spills, v, [])
         move = Move(MOVE_COPY, register, FIRST_SPILL_SLOT + v, v)
         spills.all_moves[b].setdefault(index + 1, []).insert(0, move)
-        stores.append((b, index + 1, move))
+        spills.stored[v] = [(b, index + 1, move)]
 
 
 def _first_stores(
@@ -105,23 +104,18 @@ def _before_loops(live: Liveness, v: int, b: int) -> int:
     return found if found >= 0 and len(blocks[found].succs) == 1 else -1
 
 
-def _drop(spills: Spills, v: int) -> None:
-    """Remove all stores of v."""
+def _replace(spills: Spills, v: int, stores: list[tuple[int, int, Move]]) -> None:
+    """Keep only `stores` of those of v; those of them that are new go to the ends of their blocks."""
+    wanted = {id(move) for _, _, move in stores}
     for b, index, move in spills.stored[v]:
+        if id(move) in wanted:
+            wanted.remove(id(move))
+            continue
         moves = spills.all_moves[b][index]
         moves.remove(move)
         if not moves:
             del spills.all_moves[b][index]
-    spills.stored[v].clear()
-
-
-def _replace(spills: Spills, v: int, stores: list[tuple[int, int, Move]]) -> None:
-    """Keep only `stores`, some of which are new and go to ends of blocks."""
-    old = spills.stored[v]
-    kept = [store for store in stores if store in old]
-    spills.stored[v] = [store for store in old if store not in kept]
-    _drop(spills, v)
-    for store in stores:
-        if store not in kept:
-            spills.all_moves[store[0]].setdefault(store[1], []).append(store[2])
+    for b, index, move in stores:
+        if id(move) in wanted:
+            spills.all_moves[b].setdefault(index, []).append(move)
     spills.stored[v] = stores

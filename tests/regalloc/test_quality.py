@@ -381,6 +381,26 @@ def test_parameters_in_memory_share_slots_with_their_arguments(count: int) -> No
     assert [m for m in moves_in_loops(code, allocation) if m.source >= 32 and m.destination >= 32] == []
 
 
+def test_a_parameter_whose_arguments_are_in_memory_stays_there() -> None:
+    """A value that calls have driven out is passed on in its slot: no load, and no copy to another slot."""
+    b = Builder()
+    left, right, merge = b.new_block(), b.new_block(), b.new_block()
+    p = b.param(merge, XMM)
+    v = b.value(register_class=XMM)
+    b.branch(left, right)
+    for block in (left, right):
+        b.block = block
+        b.emit(CALL)
+        b.jump(merge, v)
+    b.block = merge
+    b.emit(CALL)
+    code, allocation = finish(b, p)
+    moves = [(block.number, m) for block in code.blocks for ms in allocation.moves[block.number].values() for m in ms]
+    assert [number for number, m in moves if m.source >= 32] == [merge.number]
+    assert [number for number, m in moves if m.destination >= 32] == [0]
+    assert allocation.spill_slots == 1
+
+
 def test_a_memory_operand_is_not_loaded_first() -> None:
     b = Builder()
     values = [b.value() for _ in range(20)]
