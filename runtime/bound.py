@@ -45,6 +45,11 @@ class BoundFunc(EntryPoint):
 
         def __call__(self, *params: Any, timeout: float | None = None) -> Any: ...
 
+    async def call_async(self, *params: Any, timeout: float | None = None) -> Any:
+        """Call the function and wait for `async def` host functions that it calls; other tasks go on meanwhile. The store is
+        busy until this has ended: other calls into it raise WasmtimeError."""
+        return await self._call_async(params, timeout)
+
     @property
     def type(self) -> FuncType:
         """Types of parameters and results."""

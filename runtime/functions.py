@@ -12,7 +12,7 @@ from brolga.jit.vmctx import FUNC_SIGNATURE
 from brolga.jit.wasm import types as wasm
 
 from . import machine
-from .machine import EntryPoint, HostFunction, TrapInfo, enable_vectorcall
+from .machine import EntryPoint, HostFunction, TrapInfo, enable_vectorcall, is_async
 from .module import Compilation
 from .store import Store, StoreData, Storelike, same_store
 from .trap import Frame, Trap, WasmTimeout
@@ -64,7 +64,12 @@ class Func(EntryPoint):
 
     if TYPE_CHECKING:
 
-        def __call__(self, store: Storelike, *params: Any) -> Any: ...
+        def __call__(self, store: Storelike, *params: Any, timeout: float | None = None) -> Any: ...
+
+    async def call_async(self, store: Storelike, *params: Any, timeout: float | None = None) -> Any:
+        """Call the function and wait for `async def` host functions that it calls; other tasks go on meanwhile. The store is
+        busy until this has ended: other calls into it raise WasmtimeError."""
+        return await self._call_async((store, *params), timeout)
 
     def type(self, store: Storelike) -> FuncType:
         same_store(store, self._store_data)
@@ -105,14 +110,24 @@ def _with_caller(
     # The instance owns the host function that this becomes, so this must not own the instance.
     reference = None if instance is None else weakref.ref(instance)
 
+    def new_caller() -> Caller:
+        return Caller(store_data.owner(), reference() if reference is not None else None)
+
     def call(*args: Any) -> Any:
-        caller = Caller(store_data.owner(), reference() if reference is not None else None)
+        caller = new_caller()
         try:
             return function(caller, *args)
         finally:
             caller._invalidate()
 
-    return call
+    async def call_async(*args: Any) -> Any:
+        caller = new_caller()
+        try:
+            return await function(caller, *args)
+        finally:
+            caller._invalidate()
+
+    return call_async if is_async(function) else call
 
 
 @final

@@ -164,7 +164,8 @@ class Store(Managed):
 
     def close(self) -> None:
         """Give up memories and files; every later use of the store and what belongs to it raises ValueError. Views of a memory
-        that are still alive keep its pages. WasmtimeError if code of the store is running."""
+        that are still alive keep its pages. WasmtimeError if code of the store is running; a call that waits for an async host
+        function ends with ValueError when it would go on."""
         if self._closed:
             return
         if self._state.running:
@@ -228,7 +229,8 @@ class Store(Managed):
     def gc(self) -> None:
         """Let go of Python objects that no global and no table of this store refers to any more. Nothing happens while
         its code runs, which may hold references."""
-        if not self._store._state.running:
+        state = self._store._state
+        if not state.running and state.suspended is None:
             data = self._data
             data.holders = [holder for holder in data.holders if holder() is not None]
             numbers: set[int] = set()

@@ -7,6 +7,7 @@ machine/machine    `Machine`: one per platform, everything below is reached thro
         memory     `MemoryBlock`: pages of one linear memory and its record
         host       `HostFunction`: a Python callable as a function record
         entry      `EntryPoint`: base class of `Func`, callable from Python at C speed
+        fibers     calls that are suspended while an async host function runs
         traps      `TrapInfo`, `Frame`, and the hook that makes exceptions of them
         values     Python values <-> bits, the signature numbers
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 from .buffers import bind_buffer, buffer_type
 from .code import CodeSpace, find_code
 from .entry import EntryPoint, enable_vectorcall
+from .fibers import is_async
 from .host import HostFunction
 from .layout import CTX_DATA_SEGMENTS, CTX_INSTANCE, CTX_MEMORIES, CTX_TABLES
 from .machine import Machine, any_machine, machine
@@ -45,6 +47,7 @@ __all__ = [
     "enable_vectorcall",
     "find_code",
     "from_bits",
+    "is_async",
     "machine",
     "set_exception_hook",
     "set_reference_converters",

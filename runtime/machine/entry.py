@@ -15,6 +15,7 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import VALUE_TYPE_NAMES, FuncType
 
 from .entry_code import ENTRY_SIZE, ENTRY_VECTORCALL
+from .fibers import Fiber
 from .state import state_of
 from .timeouts import Deadline
 from .values import from_bits, to_bits
@@ -167,16 +168,43 @@ class EntryPoint(_NativeEntryPoint):
             id(store),
         ]
 
+    async def _call_async(self, args: tuple[object, ...], timeout: float | None) -> Any:
+        """A call that waits for async host functions, with the arguments of an ordinary call."""
+        record = self._entry_record
+        fiber = Fiber(
+            self._machine, state_of(record), record, self._entry_type, _arguments(self, args, "call_async")
+        )
+        try:
+            return _results(self, await (fiber.finish() if timeout is None else fiber.finish_within(timeout)))
+        finally:
+            fiber.close()
+
 
 def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> object:
     """What an entry does with Python's help: any signature, any kind of argument, timeouts, and the errors."""
-    type = func._entry_type
-    bound = func._entry_bound
     func._entry_calls += 1
     if func._entry_calls == CALLS_UNTIL_FAST:
-        _u64(id(func) + ENTRY_VECTORCALL).value = func._machine.entry_code(type, make=True, bound=bound)
+        code = func._machine.entry_code(func._entry_type, make=True, bound=func._entry_bound)
+        _u64(id(func) + ENTRY_VECTORCALL).value = code
+    bits = _arguments(func, args, "__call__")
+    type = func._entry_type
+    if timeout is None:
+        results = func._machine.call_raw(func._entry_record, type, bits)
+    else:
+        deadline = Deadline(state_of(func._entry_record), timeout)
+        try:
+            results = func._machine.call_raw(func._entry_record, type, bits)
+        finally:
+            deadline.finish()
+    return _results(func, results)
+
+
+def _arguments(func: EntryPoint, args: tuple[object, ...], method: str) -> list[int]:
+    """The raw arguments of a call, or the error for what does not fit."""
+    type = func._entry_type
+    bound = func._entry_bound
     if not args and not bound:
-        raise TypeError("Func.__call__() missing 1 required positional argument: 'store'")
+        raise TypeError(f"Func.{method}() missing 1 required positional argument: 'store'")
     values = args if bound else args[1:]
     given, expected = len(values), len(type.params)
     if given != expected:
@@ -197,13 +225,10 @@ def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> 
         except TypeError as error:
             error.add_note(f"for parameter {i} of type {VALUE_TYPE_NAMES[value_type]}")
             raise
-    if timeout is None:
-        results = func._machine.call_raw(func._entry_record, type, bits)
-    else:
-        deadline = Deadline(state_of(func._entry_record), timeout)
-        try:
-            results = func._machine.call_raw(func._entry_record, type, bits)
-        finally:
-            deadline.finish()
-    converted = [from_bits(t, result, func._entry_store) for t, result in zip(type.results, results)]
+    return bits
+
+
+def _results(func: EntryPoint, results: list[int]) -> object:
+    """The value of a call with these raw results."""
+    converted = [from_bits(t, result, func._entry_store) for t, result in zip(func._entry_type.results, results)]
     return None if not converted else converted[0] if len(converted) == 1 else converted

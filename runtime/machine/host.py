@@ -20,6 +20,8 @@ from brolga.jit.wasm.types import FuncType
 
 from . import layout as L
 from .calls import call_layout, read_args, write_results
+from .entry_code import NUMBERS
+from .fibers import is_async, is_awaitable, suspend
 from .state import StoreState
 from .values import from_bits, signature_id, to_bits
 
@@ -31,7 +33,10 @@ _u64 = ctypes.c_uint64.from_address
 
 CALLS_UNTIL_FAST: Final = 10
 
-Dispatch = Callable[[int], None]  # given the address of a call buffer
+# Given the address of a call buffer: leaves results there and returns None, or returns True to suspend the call.
+Dispatch = Callable[[int], bool | None]
+# The same for the second half of a call: given also what the Python function has returned.
+Finish = Callable[[int, object], bool | None]
 
 
 def results_to_bits(type: FuncType, value: object, store: object) -> list[int]:
@@ -58,20 +63,25 @@ def _raw_results(count: int, value: object) -> list[int]:
     return list(value)  # type: ignore[call-overload, no-any-return]
 
 
-def _dispatch(type: FuncType, function: Callable[..., object], store: object, raw: bool) -> Dispatch:
-    """What the generic routine calls: converts between the call buffer and `function`."""
+def _raw_dispatch(type: FuncType, function: Callable[..., object]) -> Dispatch:
+    """What the generic routine calls for a function that takes and gives raw values."""
     layout = call_layout(type)
-    params = type.params
     count = len(type.results)
 
     def call(buffer: int) -> None:
+        write_results(layout, buffer, _raw_results(count, function(*read_args(layout, buffer))))
+
+    return call
+
+
+def _dispatch(type: FuncType, function: Callable[..., object], store: object, finish: Finish) -> Dispatch:
+    """What the generic routine calls: converts between the call buffer and `function`."""
+    layout = call_layout(type)
+    params = type.params
+
+    def call(buffer: int) -> bool | None:
         bits = read_args(layout, buffer)
-        if raw:
-            results = _raw_results(count, function(*bits))
-        else:
-            values = [from_bits(t, value, store) for t, value in zip(params, bits)]
-            results = results_to_bits(type, function(*values), store)
-        write_results(layout, buffer, results)
+        return finish(buffer, function(*[from_bits(t, value, store) for t, value in zip(params, bits)]))
 
     return call
 
@@ -80,24 +90,33 @@ def _warming(dispatch: Dispatch, context: int, machine: Machine, type: FuncType)
     """`dispatch`, which after some calls gives way to the routine by signature."""
     left = CALLS_UNTIL_FAST
 
-    def call(buffer: int) -> None:
+    def call(buffer: int) -> bool | None:
         nonlocal left
         left -= 1
         if left == 0:
             _u64(context + L.HOST_FAST).value = machine.host_code(type, make=True)
-        dispatch(buffer)
+        return dispatch(buffer)
 
     return call
 
 
-def _convert_results(type: FuncType, store: object) -> Callable[[int, object], None]:
-    """What a routine by signature calls with a result that it does not take itself."""
+def _finish(type: FuncType, state: StoreState, store: object, asynchronous: bool) -> Finish:
+    """What a routine by signature calls with a result that it does not take itself. A function that is not declared as `async`
+    may return something to wait for too, unless it may return any object."""
     layout = call_layout(type)
+    waits = asynchronous or len(type.results) != 1 or type.results[0] in NUMBERS
 
-    def convert(buffer: int, value: object) -> None:
+    def to_results(value: object) -> list[int]:
+        return results_to_bits(type, value, store)
+
+    def finish(buffer: int, value: object) -> bool | None:
+        if waits and is_awaitable(value):
+            suspend(state, buffer, type, value, to_results)
+            return True
         write_results(layout, buffer, results_to_bits(type, value, store))
+        return None
 
-    return convert
+    return finish
 
 
 def builtin_dispatch(type: FuncType, function: Callable[..., int | None]) -> Dispatch:
@@ -130,12 +149,13 @@ class HostFunction:
         self.type: Final = type
         self._state = state
         self._function = function
-        self._results = _convert_results(type, store)
+        self._results = _finish(type, state, store, is_async(function))
         self._context = (ctypes.c_uint64 * (L.HOST_SIZE // 8))()
         context = ctypes.addressof(self._context)
-        self._dispatch = _dispatch(type, function, store, raw)
-        if not raw:
-            self._dispatch = _warming(self._dispatch, context, machine, type)
+        if raw:
+            self._dispatch = _raw_dispatch(type, function)
+        else:
+            self._dispatch = _warming(_dispatch(type, function, store, self._results), context, machine, type)
             _u64(context + L.HOST_FAST).value = machine.host_code(type)
         _u64(context + CTX_ACTIVATION).value = state.address
         _u64(context + CTX_MEMORY0_BASE).value = 0

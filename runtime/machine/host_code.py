@@ -95,7 +95,7 @@ converted:
 drop:
     mov qword ptr [rsp], 0
     jmp release
-odd_result:                       # HOST_RESULTS(buffer, result)
+odd_result:                       # HOST_RESULTS(buffer, result): None, or another object to suspend the call
     mov rdi, rsp
     sub rsp, 32
     mov [rsp + 16], r13
@@ -120,7 +120,10 @@ unconverted:
     jz raised
     mov rdi, r14
     call {Py_DecRef}
-    jmp converted
+    mov rax, {None}
+    cmp r14, rax
+    je converted
+    jmp {SUSPEND}
 raised:
     jmp {EXIT_RAISED}
     {HOST_COLD}

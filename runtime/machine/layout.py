@@ -7,6 +7,7 @@ Offsets are declared once, here; assembly text names them in braces (`[rbx + {ST
     activation state   one a store: STATE_* (the first two fields are part of the contract with compiled code)
     thread record      one a thread that ever entered wasm, reused by later threads, never freed: THREAD_*
     entry frame        what an entry leaves on the native stack, STATE_NATIVE_STACK points at it: FRAME_*
+    fiber record       one a call that can be suspended: FIBER_*
     call buffer        registers and stack words of one call, between Python and a generic routine: CALL_*
     shared cells       process-wide variables of one machine: CELL_*
 """
@@ -61,8 +62,8 @@ THREAD_NEXT: Final = 56  # next record of the list
 THREAD_GS: Final = 64  # gs base as we left it
 THREAD_DEPTH: Final = 72  # u32, activations on this thread
 THREAD_FREE: Final = 76  # u32, not zero: may be given to another thread
-THREAD_STACK_LOW: Final = 80  # lowest accessible address of the wasm stack
-THREAD_STACK_HIGH: Final = 88
+THREAD_STACK_LOW: Final = 80  # lowest accessible address of the wasm stack: the thread's own, or the running fiber's
+THREAD_STACK_HIGH: Final = 88  # always of the thread's own
 THREAD_ALTERNATE: Final = 96  # address of the alternate signal stack that we installed
 THREAD_SIZE: Final = 104
 
@@ -80,11 +81,27 @@ FRAME_SIZE: Final = 48
 CALL_GPRS: Final = 0  # 6
 CALL_XMMS: Final = 48  # 8
 CALL_STACK: Final = 112  # host call: rsp of the wasm stack, at the return address; entry: number of stack words
-CALL_CONTEXT: Final = 120  # host call: r15
+CALL_CONTEXT: Final = 120  # host call: r15; of a host call that is about to be suspended: the fiber record
 CALL_RESULT_GPRS: Final = 0  # 4
 CALL_RESULT_XMMS: Final = 48  # 4
 CALL_SIZE: Final = 128
 CALL_WORDS: Final = 128  # entry: the stack words follow
+
+# The fiber record. The part of the native stack that a host call makes (see HOST_CALL) is kept here while the call is suspended.
+FIBER_STATUS: Final = 0  # i32, what the entry returns: 0 finished, 1 suspended, -1 an exception is set
+FIBER_STARTED: Final = 4  # u32
+FIBER_ACTIVATION: Final = 8  # its number
+FIBER_CONTEXT: Final = 16  # a context of the store
+FIBER_RECORD: Final = 24  # of the function
+FIBER_BUFFER: Final = 32  # the call buffer of the entry
+FIBER_STACK_LOW: Final = 40
+FIBER_STACK_HIGH: Final = 48
+FIBER_OUTER_LOW: Final = 56  # what the entry found in THREAD_STACK_LOW
+FIBER_OUTER_LIMIT: Final = 64  # and in THREAD_STACK_LIMIT; 0 if it did not get as far
+FIBER_CALL: Final = 72
+FIBER_CALL_SIZE: Final = CALL_SIZE + 80
+FIBER_CALL_WORDS: Final = FIBER_CALL_SIZE // 8
+FIBER_SIZE: Final = FIBER_CALL + FIBER_CALL_SIZE
 
 # Shared cells.
 CELL_PARKED: Final = 0  # u32, not zero: the watchdog sleeps until it is woken

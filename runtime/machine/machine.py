@@ -13,6 +13,7 @@ from typing import Final
 
 from brolga.ir import trap_codes
 from brolga.ir import types as ir_types
+from brolga.ir.errors import WasmtimeError
 from brolga.jit import builtins
 from brolga.jit.code import CompiledFunction
 from brolga.jit.settings import BOUNDS_EXPLICIT, BOUNDS_GUARD, MEMORY_BASE_GS, MEMORY_BASE_REGISTER, Settings
@@ -40,10 +41,12 @@ from .entry_code import (
     fast_entry,
     has_fast_entry,
 )
+from .fiber_code import FIBER_ENTRY, RESUMED, SUSPEND
 from .host import HostFunction, builtin_dispatch
 from .host_code import fast_host_call, has_fast_host_call
 from .lifetime import keep_forever
 from .memory import RESERVATION, MemoryBlock, PlainMemory, ReservationPool, ReservedMemory
+from .stacks import StackPool
 from .state import StoreState, request_end_of_all
 from .threads import ThreadRecords
 from .traps import raise_trap, refuse_entry, report_passing
@@ -111,6 +114,8 @@ class Machine:
         _u32(self._cells + L.CELL_PID).value = os.getpid()
         _u32(self._cells + L.CELL_PARKED).value = 1
         self.threads: Final = ThreadRecords(platform, self._cells)
+        self.stacks: Final = StackPool(platform)  # of calls that can be suspended
+        self._run_fiber: Callable[[int], int] | None = None
         self._closed = False
         self._watchdog_runs = False
         self._watchdog_event = threading.Event()
@@ -210,6 +215,7 @@ class Machine:
         return address
 
     def _add_routines(self) -> None:
+        self._symbols |= _OBJECTS
         self._add("WAKE", R.WAKE_NATIVE if self.platform.threads else R.WAKE_PYTHON)
         self._add("ATTACH", R.ATTACH)
         self._add("EXIT_FAILED", R.EXIT_FAILED)
@@ -219,10 +225,10 @@ class Machine:
         self._add("BUILTIN_TRAP", R.BUILTIN_TRAP)
         self._trap_routine = self._add("TRAP_ROUTINE", R.TRAP_ROUTINE)
         self._lazy_compile = self._add("LAZY_COMPILE", R.LAZY_COMPILE)
+        self._add("SUSPEND", SUSPEND)
         self._add("BUILTIN", R.BUILTIN_GENERIC)
         self.host_entry = self._add("HOST", R.HOST_GENERIC)
         self._raw_entry = self._add("RAW_ENTRY", R.RAW_ENTRY)
-        self._symbols |= _OBJECTS
         self._slow_call = self._add("SLOW_CALL", SLOW_CALL)
         self._entries: dict[FuncType, int] = {}
         self._bound_entries: dict[FuncType, int] = {}
@@ -277,6 +283,8 @@ class Machine:
             raise RuntimeError("the interpreter is shutting down")
         if state.refusal:
             refuse_entry(state.refusal)
+        if state.suspended is not None:
+            raise WasmtimeError("the store is busy: one of its calls waits for an async host function")
         record = self.threads.current()
         thread = _u64(state.address + L.STATE_THREAD)
         if state.running and thread.value != record:
@@ -408,6 +416,15 @@ class Machine:
         buffer = write_args(layout, list(args))
         self._enter(record, ctypes.addressof(buffer))
         return read_results(layout, buffer)
+
+    def run_fiber(self, fiber: int) -> int:
+        """Begin or go on with the call of the fiber record at this address: 0 if it has returned, 1 if it is suspended."""
+        run = self._run_fiber
+        if run is None:
+            self._add("RESUMED", RESUMED)
+            entry = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self.emit(FIBER_ENTRY))
+            run = self._run_fiber = entry
+        return run(fiber)
 
 
 class BuiltinTable:

@@ -296,6 +296,57 @@ mxcsr_default:
     .long {MXCSR_DEFAULT}
 """
 
+# Call the function with the record in r12 as the call buffer in r13 says; the results go there. In: rsp on the wasm stack.
+CALL_WITH_BUFFER: Final = """
+    mov rcx, [r13 + {CALL_STACK}]
+    lea rax, [rcx * 8]
+    sub rsp, rax
+    lea rsi, [r13 + {CALL_WORDS}]
+    mov rdi, rsp
+    rep movsq
+    mov rdi, [r13 + {CALL_GPRS}]
+    mov rsi, [r13 + {CALL_GPRS} + 8]
+    mov rdx, [r13 + {CALL_GPRS} + 16]
+    mov rcx, [r13 + {CALL_GPRS} + 24]
+    mov r8, [r13 + {CALL_GPRS} + 32]
+    mov r9, [r13 + {CALL_GPRS} + 40]
+    movsd xmm0, [r13 + {CALL_XMMS}]
+    movsd xmm1, [r13 + {CALL_XMMS} + 8]
+    movsd xmm2, [r13 + {CALL_XMMS} + 16]
+    movsd xmm3, [r13 + {CALL_XMMS} + 24]
+    movsd xmm4, [r13 + {CALL_XMMS} + 32]
+    movsd xmm5, [r13 + {CALL_XMMS} + 40]
+    movsd xmm6, [r13 + {CALL_XMMS} + 48]
+    movsd xmm7, [r13 + {CALL_XMMS} + 56]
+    call [r12 + {FUNC_CODE}]
+    mov [r13 + {CALL_RESULT_GPRS}], rax
+    mov [r13 + {CALL_RESULT_GPRS} + 8], rdx
+    mov [r13 + {CALL_RESULT_GPRS} + 16], rcx
+    mov [r13 + {CALL_RESULT_GPRS} + 24], rsi
+    movsd [r13 + {CALL_RESULT_XMMS}], xmm0
+    movsd [r13 + {CALL_RESULT_XMMS} + 8], xmm1
+    movsd [r13 + {CALL_RESULT_XMMS} + 16], xmm2
+    movsd [r13 + {CALL_RESULT_XMMS} + 24], xmm3
+    mov rcx, [r13 + {CALL_STACK}]
+    mov rsi, rsp
+    lea rdi, [r13 + {CALL_WORDS}]
+    rep movsq
+"""
+# Back into wasm with the results in the call buffer. In: as HOST_CALL left it. Wants HOST_COLD.
+RETURN_RESULTS: Final = """
+    {HOST_RETURN}
+    mov rax, [rsp + {CALL_RESULT_GPRS}]
+    mov rdx, [rsp + {CALL_RESULT_GPRS} + 8]
+    mov rcx, [rsp + {CALL_RESULT_GPRS} + 16]
+    mov rsi, [rsp + {CALL_RESULT_GPRS} + 24]
+    movsd xmm0, [rsp + {CALL_RESULT_XMMS}]
+    movsd xmm1, [rsp + {CALL_RESULT_XMMS} + 8]
+    movsd xmm2, [rsp + {CALL_RESULT_XMMS} + 16]
+    movsd xmm3, [rsp + {CALL_RESULT_XMMS} + 24]
+    {RESUME_WASM}
+    ret
+"""
+
 COMMON_MACROS: Final = {
     "FS_BASE_TO_RCX": FS_BASE_TO_RCX,
     "ENTER": ENTER,
@@ -307,6 +358,8 @@ COMMON_MACROS: Final = {
     "HOST_RETURN": HOST_RETURN,
     "HOST_COLD": HOST_COLD,
     "RESUME_WASM": RESUME_WASM,
+    "CALL_WITH_BUFFER": CALL_WITH_BUFFER,
+    "RETURN_RESULTS": RETURN_RESULTS,
     "TAKE_GIL": TAKE_GIL,
 }
 
@@ -530,7 +583,8 @@ raised:
     {HOST_COLD}
 """
 
-# Calls the object in HOST_DISPATCH of the host context in r11 with the address of the call buffer; it leaves results there.
+# Calls the object in HOST_DISPATCH of the host context in r11 with the address of the call buffer; it leaves results there and
+# returns None, or another object to suspend the call (see `fibers`).
 # Builtins enter with their own host context in r11 and the caller's context in r15.
 BUILTIN_GENERIC: Final = """
     {HOST_CALL}
@@ -553,17 +607,10 @@ BUILTIN_GENERIC: Final = """
     jz raised
     mov rdi, r12
     call {Py_DecRef}
-    {HOST_RETURN}
-    mov rax, [rsp + {CALL_RESULT_GPRS}]
-    mov rdx, [rsp + {CALL_RESULT_GPRS} + 8]
-    mov rcx, [rsp + {CALL_RESULT_GPRS} + 16]
-    mov rsi, [rsp + {CALL_RESULT_GPRS} + 24]
-    movsd xmm0, [rsp + {CALL_RESULT_XMMS}]
-    movsd xmm1, [rsp + {CALL_RESULT_XMMS} + 8]
-    movsd xmm2, [rsp + {CALL_RESULT_XMMS} + 16]
-    movsd xmm3, [rsp + {CALL_RESULT_XMMS} + 24]
-    {RESUME_WASM}
-    ret
+    mov rax, {None}
+    cmp r12, rax
+    jne {SUSPEND}
+    {RETURN_RESULTS}
 raised:
     jmp {EXIT_RAISED}
     {HOST_COLD}
@@ -608,39 +655,7 @@ RAW_ENTRY: Final = """
     mov r15, [r12 + {FUNC_VMCTX}]
     {ENTER}
     {TO_WASM}
-    mov rcx, [r13 + {CALL_STACK}]
-    lea rax, [rcx * 8]
-    sub rsp, rax
-    lea rsi, [r13 + {CALL_WORDS}]
-    mov rdi, rsp
-    rep movsq
-    mov rdi, [r13 + {CALL_GPRS}]
-    mov rsi, [r13 + {CALL_GPRS} + 8]
-    mov rdx, [r13 + {CALL_GPRS} + 16]
-    mov rcx, [r13 + {CALL_GPRS} + 24]
-    mov r8, [r13 + {CALL_GPRS} + 32]
-    mov r9, [r13 + {CALL_GPRS} + 40]
-    movsd xmm0, [r13 + {CALL_XMMS}]
-    movsd xmm1, [r13 + {CALL_XMMS} + 8]
-    movsd xmm2, [r13 + {CALL_XMMS} + 16]
-    movsd xmm3, [r13 + {CALL_XMMS} + 24]
-    movsd xmm4, [r13 + {CALL_XMMS} + 32]
-    movsd xmm5, [r13 + {CALL_XMMS} + 40]
-    movsd xmm6, [r13 + {CALL_XMMS} + 48]
-    movsd xmm7, [r13 + {CALL_XMMS} + 56]
-    call [r12 + {FUNC_CODE}]
-    mov [r13 + {CALL_RESULT_GPRS}], rax
-    mov [r13 + {CALL_RESULT_GPRS} + 8], rdx
-    mov [r13 + {CALL_RESULT_GPRS} + 16], rcx
-    mov [r13 + {CALL_RESULT_GPRS} + 24], rsi
-    movsd [r13 + {CALL_RESULT_XMMS}], xmm0
-    movsd [r13 + {CALL_RESULT_XMMS} + 8], xmm1
-    movsd [r13 + {CALL_RESULT_XMMS} + 16], xmm2
-    movsd [r13 + {CALL_RESULT_XMMS} + 24], xmm3
-    mov rcx, [r13 + {CALL_STACK}]
-    mov rsi, rsp
-    lea rdi, [r13 + {CALL_WORDS}]
-    rep movsq
+    {CALL_WITH_BUFFER}
     {LEAVE}
     xor eax, eax
 out:

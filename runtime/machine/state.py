@@ -12,6 +12,7 @@ from . import layout as L
 from .lifetime import exiting, keep_forever
 
 if TYPE_CHECKING:
+    from .fibers import Fiber
     from .machine import Machine
 
 STATES_A_BLOCK: Final = 32
@@ -66,7 +67,7 @@ class StoreState:
     any context that points to it.
     """
 
-    __slots__ = ("__weakref__", "address", "machine", "refusal", "timed_out")
+    __slots__ = ("__weakref__", "address", "fiber", "machine", "refusal", "suspended", "timed_out")
 
     def __init__(self, machine: Machine) -> None:
         self.machine: Final = machine
@@ -75,6 +76,8 @@ class StoreState:
         _u64(self.address + L.STATE_THREAD).value = machine.threads.nobody
         _u64(self.address + L.STATE_ENTRY_THREAD).value = machine.threads.nobody
         self.timed_out = False  # the interruption that was asked for is that of a timeout
+        self.fiber: Fiber | None = None  # the innermost call that can be suspended and runs
+        self.suspended: Fiber | None = None  # the call that is suspended; as long as there is one, entries are refused
         self.refusal = 0  # why entries are refused: a trap code, CLOSED, or 0
         _u64(self.address + L.STATE_OBJECT).value = id(self)
 
@@ -84,7 +87,8 @@ class StoreState:
         return _u64(self.address + L.STATE_ACTIVATION).value != 0
 
     def interrupt(self) -> None:
-        """From any thread: end every activation that is running now with an INTERRUPT trap. Later ones are not affected."""
+        """From any thread: end every activation that is running now with an INTERRUPT trap, a suspended one when it goes on. Later
+        ones are not affected."""
         request_end(self.address)
         if self.running:
             self.machine.kick(_u64(self.address + L.STATE_THREAD).value)

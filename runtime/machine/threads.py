@@ -16,6 +16,7 @@ from typing import Final
 from ..platform.interface import Platform
 from . import layout as L
 from .lifetime import exiting, keep_forever
+from .stacks import allocate_stack
 
 RECORDS_A_BLOCK: Final = 16
 
@@ -65,7 +66,10 @@ class ThreadRecords:
         _u32(record + L.THREAD_DEPTH).value = 0
         if self._platform.stacks and not _u64(record + L.THREAD_STACK_HIGH).value:
             self._allocate_stack(record)
-        _u64(record + L.THREAD_STACK).value = _u64(record + L.THREAD_STACK_HIGH).value
+        high = _u64(record + L.THREAD_STACK_HIGH).value
+        _u64(record + L.THREAD_STACK).value = high
+        _u64(record + L.THREAD_STACK_LOW).value = high - L.STACK_SIZE
+        _u64(record + L.THREAD_STACK_LIMIT).value = high - L.STACK_SIZE + L.ENTRY_RESERVE
         if self._platform.signals:
             self._give_alternate_stack(record)
             # A fault while its signal is blocked ends the process.
@@ -90,14 +94,8 @@ class ThreadRecords:
         return record
 
     def _allocate_stack(self, record: int) -> None:
-        guard = self._platform.reserve(L.STACK_GUARD + L.STACK_SIZE)
-        low = guard + L.STACK_GUARD
-        if not self._platform.commit(low, L.STACK_SIZE):
-            self._platform.unreserve(guard, L.STACK_GUARD + L.STACK_SIZE)
-            raise MemoryError("no memory for a stack")
-        _u64(record + L.THREAD_STACK_LOW).value = low
+        low = allocate_stack(self._platform)
         _u64(record + L.THREAD_STACK_HIGH).value = low + L.STACK_SIZE
-        _u64(record + L.THREAD_STACK_LIMIT).value = low + L.ENTRY_RESERVE
 
     def _give_alternate_stack(self, record: int) -> None:
         """Handlers of faults must not run on the wasm stack. A large enough one of somebody else's is left alone."""
@@ -124,7 +122,7 @@ class ThreadRecords:
                 self._platform.clear_alternate_stack()
                 self._platform.discard(alternate, self._platform.alternate_stack_size())
         if self._platform.stacks:
-            self._platform.discard(_u64(record + L.THREAD_STACK_LOW).value, L.STACK_SIZE)
+            self._platform.discard(_u64(record + L.THREAD_STACK_HIGH).value - L.STACK_SIZE, L.STACK_SIZE)
         _u32(record + L.THREAD_FREE).value = 1
 
     def after_fork_in_child(self) -> None:

@@ -105,6 +105,11 @@ def raise_trap(state: StoreState) -> None:
     raise _factory(TrapInfo(code, frames, fault, code == INTERRUPT and state.timed_out))
 
 
+def interruption(wasm_stack: int, timed_out: bool) -> BaseException:
+    """The exception that ends a call which is suspended with rsp = `wasm_stack` (at the return address)."""
+    return _factory(TrapInfo(INTERRUPT, unwind(_u64(wasm_stack).value, wasm_stack + 8, True), 0, timed_out))
+
+
 def refuse_entry(reason: int) -> None:
     """Raise what an entry raises that `StoreState.refuse` keeps out."""
     if reason == CLOSED:

@@ -1,0 +1,191 @@
+"""Calls that can be suspended while an async host function runs.
+
+    call_async ──▶ Fiber.run ──▶ wasm, on a stack of its own ──▶ host function, which returns an awaitable
+        ▲             ▲                                                    │
+        │ await       └──────────── returns False, suspended ◀─────────────┘ `suspend`
+        ▼
+    event loop, other tasks, calls into other stores
+
+The awaitable is awaited by the coroutine that `call_async` is, with no wasm below it; then `run` goes on with its result. What it
+raises ends the call without going back: nothing on a wasm stack needs to be undone. A store with a suspended call lets no other
+begin. Where wasm has no stacks of its own there are no fibers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from types import CoroutineType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Final, final
+
+from brolga.ir.errors import WasmtimeError
+from brolga.ir.trap_codes import INTERRUPT
+from brolga.jit.vmctx import FUNC_VMCTX
+from brolga.jit.wasm.types import FuncType
+
+from . import layout as L
+from .calls import call_layout, read_results, write_args, write_results
+from .lifetime import exiting
+from .state import StoreState
+from .timeouts import Deadline
+from .traps import interruption, report_passing
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+_u64 = ctypes.c_uint64.from_address
+_RECORD: Final = ctypes.c_uint64 * (L.FIBER_SIZE // 8)
+
+_CO_COROUTINE: Final = 0x80
+_WITHOUT_AWAIT: Final = frozenset((int, float, type(None), bool, list, tuple))  # results that need no closer look
+
+# Given what the awaitable yields, the raw results.
+ToResults = Callable[[object], list[int]]
+
+
+@final
+class Fiber:
+    """One call of a wasm function that can be suspended."""
+
+    __slots__ = (
+        "_awaitable",
+        "_buffer",
+        "_layout",
+        "_machine",
+        "_memory",
+        "_result_layout",
+        "_stack",
+        "_state",
+        "_to_results",
+        "address",
+    )
+
+    def __init__(self, machine: Machine, state: StoreState, record: int, type: FuncType, args: Sequence[int]) -> None:
+        if not machine.platform.stacks:
+            raise WasmtimeError(
+                f"calls cannot be suspended on the platform `{machine.name}`: wasm has no stacks of its own there"
+            )
+        self._machine = machine
+        self._state = state
+        self._layout = call_layout(type)
+        self._buffer = write_args(self._layout, list(args))
+        self._stack = machine.stacks.take()
+        self._awaitable: Awaitable[object] | None = None
+        self._memory = memory = _RECORD()
+        memory[L.FIBER_CONTEXT // 8] = _u64(record + FUNC_VMCTX).value
+        memory[L.FIBER_RECORD // 8] = record
+        memory[L.FIBER_BUFFER // 8] = ctypes.addressof(self._buffer)
+        memory[L.FIBER_STACK_LOW // 8] = self._stack
+        memory[L.FIBER_STACK_HIGH // 8] = self._stack + L.STACK_SIZE
+        self.address: Final = ctypes.addressof(memory)  # of the fiber record
+
+    def run(self) -> bool:
+        """Begin the call, or go on with it. True if it has returned, False if it is suspended. Raises what leaves wasm."""
+        state = self._state
+        outer, state.fiber = state.fiber, self
+        if state.suspended is self:
+            state.suspended = None
+        try:
+            return self._machine.run_fiber(self.address) == 0
+        finally:
+            state.fiber = outer
+
+    @property
+    def innermost(self) -> bool:
+        """Whether the store's innermost activation is this call's."""
+        return _u64(self._state.address + L.STATE_ACTIVATION).value == self._memory[L.FIBER_ACTIVATION // 8]
+
+    def suspend(self, buffer: int, type: FuncType, awaitable: Awaitable[object], to_results: ToResults) -> None:
+        """The host function called with the call buffer at `buffer` has returned `awaitable`: what its dispatcher returns next
+        leads to SUSPEND."""
+        self._awaitable = awaitable
+        self._result_layout = call_layout(type)
+        self._to_results = to_results
+        _u64(buffer + L.CALL_CONTEXT).value = self.address
+        state = self._state
+        state.suspended = self
+        _u64(state.address + L.STATE_ENTRY_THREAD).value = self._machine.threads.nobody
+
+    async def finish(self) -> list[int]:
+        """Run the call to its end. The raw results."""
+        while not self.run():
+            awaitable, self._awaitable = self._awaitable, None
+            assert awaitable is not None
+            try:
+                results = self._to_results(await awaitable)
+            except BaseException as exception:
+                report_passing(exception, self._wasm_stack)
+                raise
+            finally:
+                del awaitable
+            if self._state.refusal == INTERRUPT:
+                raise interruption(self._wasm_stack, False)
+            write_results(self._result_layout, self.address + L.FIBER_CALL, results)
+        return read_results(self._layout, self._buffer)
+
+    async def finish_within(self, seconds: float) -> list[int]:
+        """As `finish`, with a timeout: awaiting ends in time under asyncio, else when it has ended by itself."""
+        deadline = Deadline(self._state, seconds)
+        asyncio: Any = sys.modules.get("asyncio")
+        try:
+            if asyncio is None or asyncio._get_running_loop() is None:
+                return await self.finish()
+            limit = asyncio.timeout(seconds)
+            try:
+                async with limit:
+                    return await self.finish()
+            except TimeoutError as error:
+                if limit.expired() and isinstance(error.__cause__, asyncio.CancelledError):
+                    raise interruption(self._wasm_stack, True) from None
+                raise
+        finally:
+            deadline.finish()
+
+    @property
+    def _wasm_stack(self) -> int:
+        """rsp of the suspended wasm, at the return address."""
+        return self._memory[(L.FIBER_CALL + L.CALL_STACK) // 8]
+
+    def close(self) -> None:
+        """The call has ended or is given up: give the stack back."""
+        if self._state.suspended is self:
+            self._state.suspended = None
+        stack, self._stack = self._stack, 0
+        if stack and not exiting():
+            self._machine.stacks.give_back(stack)
+
+
+def is_async(function: Any) -> bool:
+    """Whether this callable is an `async def` function, bound or partially applied or as the `__call__` of a class."""
+    while True:
+        if isinstance(function, MethodType):
+            function = function.__func__
+        elif isinstance(function, FunctionType):
+            return function.__code__.co_flags & _CO_COROUTINE != 0
+        elif hasattr(function, "func") and hasattr(function, "keywords"):  # functools.partial
+            function = function.func
+        else:
+            method = type(function).__call__
+            return isinstance(method, FunctionType) and method.__code__.co_flags & _CO_COROUTINE != 0
+
+
+def is_awaitable(value: object) -> bool:
+    """Whether a host function has returned something to wait for."""
+    kind = type(value)
+    return kind not in _WITHOUT_AWAIT and hasattr(kind, "__await__")
+
+
+def suspend(state: StoreState, buffer: int, type: FuncType, awaitable: Any, to_results: ToResults) -> None:
+    """Prepare the innermost call of the store to be suspended, or raise WasmtimeError if it cannot be."""
+    fiber = state.fiber
+    if fiber is not None and fiber.innermost:
+        fiber.suspend(buffer, type, awaitable, to_results)
+        return
+    if isinstance(awaitable, CoroutineType):
+        awaitable.close()
+    if fiber is None:
+        raise WasmtimeError("an async host function was called by a call that cannot wait: make it with `call_async`")
+    raise WasmtimeError(
+        "an async host function was called by a synchronous call, made by a host function that `call_async` called"
+    )
