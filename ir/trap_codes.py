@@ -28,7 +28,7 @@ INTEGER_DIVISION_BY_ZERO: Final = _trap("int_divz", "integer divide by zero")
 BAD_CONVERSION_TO_INTEGER: Final = _trap("bad_toint", "invalid conversion to integer")
 UNREACHABLE: Final = _trap("unreachable", "unreachable")
 INTERRUPT: Final = _trap("interrupt", "interrupt")
-OUT_OF_FUEL: Final = _trap("out_of_fuel", "all fuel consumed")
+OUT_OF_FUEL: Final = _trap("out_of_fuel", "all fuel consumed by WebAssembly")
 NULL_REFERENCE: Final = _trap("null_reference", "null reference")
 
 TRAP_BY_NAME: Final[dict[str, int]] = {name: number for number, name in enumerate(TRAP_NAMES)}

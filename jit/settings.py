@@ -23,11 +23,12 @@ class Settings:
                      calls the trap routine (CompiledFunction.traps then names return addresses)
     stack_guard      stack overflow faults on a guard area; else function entries compare rsp with ACTIVATION_STACK_LIMIT
     poll             loop heads and function entries test ACTIVATION_INTERRUPT
+    fuel             functions account for the fuel that they use at ACTIVATION_FUEL
     opt_level        0: no optimisation beyond what building gives, 1: cheap passes, 2: all
     features         the set of names from CPU_FEATURES that may be used
     """
 
-    __slots__ = ("memory_base", "bounds", "signals", "stack_guard", "poll", "opt_level", "features")
+    __slots__ = ("memory_base", "bounds", "signals", "stack_guard", "poll", "opt_level", "features", "fuel")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Settings:
         poll: bool = False,
         opt_level: int = 2,
         features: frozenset[str] = frozenset(),
+        fuel: bool = False,
     ) -> None:
         self.memory_base = memory_base
         self.bounds = bounds
@@ -46,12 +48,13 @@ class Settings:
         self.poll = poll
         self.opt_level = opt_level
         self.features = features
+        self.fuel = fuel
 
     def describe(self) -> str:
         """All but the CPU features, as text: code compiled with settings that read alike fits in the same places."""
         return (
             f"memory_base={self.memory_base} bounds={self.bounds} signals={int(self.signals)} "
-            f"stack_guard={int(self.stack_guard)} poll={int(self.poll)} opt_level={self.opt_level}"
+            f"stack_guard={int(self.stack_guard)} poll={int(self.poll)} opt_level={self.opt_level} fuel={int(self.fuel)}"
         )
 
     def describe_features(self) -> str:

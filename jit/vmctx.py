@@ -43,6 +43,8 @@ CTX_FIXED_SIZE: Final = 64
 # Fields of the activation state that compiled code reads (only where the platform cannot do without).
 ACTIVATION_STACK_LIMIT: Final = 0  # lowest rsp that an explicit stack check lets pass
 ACTIVATION_INTERRUPT: Final = 8  # u32, not zero: an explicit poll calls the builtin `interrupt`
+# And one that code compiled for accounting reads and writes.
+ACTIVATION_FUEL: Final = 112  # i64: minus the fuel that is left, if negative
 
 MEMORY_BASE: Final = 0
 MEMORY_LENGTH: Final = 8

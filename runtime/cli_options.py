@@ -11,11 +11,12 @@ from brolga.ir.errors import WasmtimeError
 
 from .cache import parse_size
 from .config import Config
+from .fuel import MOST_FUEL
 from .store import Store
 
 CODEGEN_HELP: Final = "cache[=y|n], cache-config=FILE"
 WASM_HELP: Final = (
-    "timeout=TIME (2s, 100ms), max-memory-size=BYTES, max-instances=N, max-memories=N, max-tables=N, "
+    "timeout=TIME (2s, 100ms), fuel=N, max-memory-size=BYTES, max-instances=N, max-memories=N, max-tables=N, "
     "max-table-elements=N, or a feature such as bulk-memory[=y|n]"
 )
 
@@ -51,6 +52,13 @@ def _number(name: str, value: str) -> int:
     return parse_size(value)
 
 
+def _units(value: str) -> int:
+    """A number of 64 bits."""
+    if not re.fullmatch("[0-9]{1,20}", value) or int(value) > MOST_FUEL:
+        raise WasmtimeError(f"not a number: {value}")
+    return int(value)
+
+
 def parse_time(text: str) -> float:
     """Seconds of `2`, `2s`, `1.5s`, `1m 30s`, `100ms`."""
     if re.fullmatch(r"\d+(\.\d+)?", text):
@@ -64,11 +72,12 @@ def parse_time(text: str) -> float:
 class WasmOptions:
     """What `-W` asks for. `timeout`: seconds that the program may run, 0 for ever."""
 
-    __slots__ = ("_features", "_limits", "max_stack", "timeout")
+    __slots__ = ("_features", "_fuel", "_limits", "max_stack", "timeout")
 
     def __init__(self, groups: Sequence[str]) -> None:
         self.timeout = 0.0
         self.max_stack = 0
+        self._fuel = -1  # no accounting
         self._limits: dict[str, int] = {}
         self._features: list[tuple[str, str, bool]] = []
         for name, value in _words(groups):
@@ -77,7 +86,7 @@ class WasmOptions:
                 if not self.timeout:
                     raise WasmtimeError("the timeout is zero")
             elif name == "fuel":
-                raise WasmtimeError("fuel is not supported: -W timeout=TIME ends programs that run too long")
+                self._fuel = _units(value)
             elif name == "max-wasm-stack":
                 self.max_stack = _number(name, value)
             elif name in _LIMITS:
@@ -89,6 +98,8 @@ class WasmOptions:
         """Set the options that are the engine's. What it does not have is refused."""
         if self.max_stack:
             config.max_wasm_stack = self.max_stack
+        if self._fuel >= 0:
+            config.consume_fuel = True
         if self.timeout:
             config.epoch_interruption = True
         for name, option, value in self._features:
@@ -101,6 +112,8 @@ class WasmOptions:
         """Set the options that are the store's."""
         if self._limits:
             store.set_limits(**self._limits)
+        if self._fuel >= 0:
+            store.set_fuel(self._fuel)
         if self.timeout:
             store.set_epoch_deadline(1)
 

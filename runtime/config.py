@@ -59,7 +59,7 @@ def cache_by_default() -> None:
 class Config(Consumable):
     """Global configuration, used to create an `Engine`, which uses it up."""
 
-    __slots__ = ("_cache", "_eager", "_epochs", "_opt_level", "_platform", "_shared_memory")
+    __slots__ = ("_cache", "_eager", "_epochs", "_fuel", "_opt_level", "_platform", "_shared_memory")
 
     def __init__(self) -> None:
         self._platform = ""
@@ -67,6 +67,7 @@ class Config(Consumable):
         self._eager = False
         self._opt_level = 2
         self._epochs = False
+        self._fuel = False
         self._shared_memory = False
 
     @write_only
@@ -117,6 +118,13 @@ class Config(Consumable):
         if not isinstance(size, int):
             raise TypeError("expected an int")
         raise WasmtimeError(f"the size of wasm stacks cannot be configured (asked for {size} bytes)")
+
+    @write_only
+    def consume_fuel(self, instances: bool) -> None:
+        """Whether code uses up fuel as it runs, and traps when there is none left: see `Store.set_fuel`."""
+        if not isinstance(instances, bool):
+            raise TypeError("expected an bool")
+        self._fuel = instances
 
     @write_only
     def epoch_interruption(self, enabled: bool) -> None:
@@ -194,5 +202,4 @@ class Config(Consumable):
     wasm_component_model = _absent("wasm_component_model")
     wasm_component_model_map = _absent("wasm_component_model_map")
     wasm_component_model_implements = _absent("wasm_component_model_implements")
-    consume_fuel = _absent("consume_fuel")
     cranelift_nan_canonicalization = _absent("cranelift_nan_canonicalization")

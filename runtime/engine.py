@@ -60,6 +60,7 @@ class Engine(Managed):
             raise TypeError("expected Config")
         self.machine: Machine = machine(config._platform or os.environ.get("BROLGA_PLATFORM", "linux"))
         self.settings = self.machine.settings(config._opt_level)
+        self.settings.fuel = config._fuel
         self.eager = config._eager
         self.cache = None if wants_compiler() else config._cache
         self.epoch = Epoch() if config._epochs else None

@@ -29,6 +29,7 @@ from .machine import CTX_DATA_SEGMENTS, CTX_MEMORIES, CTX_TABLES, HostFunction, 
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
 from .shared_memory import SharedMemory
+from .startup_fuel import StartupFuel
 from .store import Store, StoreData, Storelike, same_store
 from .table import Table, TableData, address_of
 from .tag import Tag
@@ -189,13 +190,15 @@ class InstanceData:
             words[word + FUNC_VMCTX // 8] = address
             words[word + FUNC_SELF // 8] = address + 8 * word
 
-    def initialise(self) -> None:
+    def initialise(self, fuel: StartupFuel | None) -> None:
         """Apply element and data segments in order. A trap leaves in place what was done before it."""
         decoded = self.module.decoded
         self.elements = [[self.evaluate(item) for item in segment.items] for segment in decoded.elements]
         for index, segment in enumerate(decoded.elements):
             if segment.mode == wasm.SEGMENT_ACTIVE:
                 self.tables[segment.table].init(self.evaluate(segment.offset), self.elements[index])
+                if fuel is not None:
+                    fuel.table_segment(segment)
             if segment.mode != wasm.SEGMENT_PASSIVE:
                 self.elements[index] = []
         for data in decoded.data_segments:
@@ -205,6 +208,8 @@ class InstanceData:
                 if offset + length > block.length:
                     raise Trap._of(trap_codes.MEMORY_OUT_OF_BOUNDS)
                 ctypes.memmove(block.base + offset, self.module.data_address + data.start, length)
+                if fuel is not None:
+                    fuel.memory_segment()
 
     def run_start(self, store: Store) -> None:
         """Call the start function, if there is one."""
@@ -368,7 +373,12 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
     instance = InstanceData(store, module, imports)
     register(instance.address, instance)
     store._instances.append(instance)
-    instance.initialise()
+    fuel = None
+    if store._fuel is not None and module.startup is not None:
+        fuel = StartupFuel(store._fuel, module.startup)
+    instance.initialise(fuel)
+    if fuel is not None:
+        fuel.end()
     instance.run_start(store)
     return instance
 

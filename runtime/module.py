@@ -25,6 +25,7 @@ from .config import Config
 from .engine import Engine
 from .machine import CodeSpace, signature_id
 from .managed import Managed
+from .startup_fuel import StartupPlan
 from .text import to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
 
@@ -81,7 +82,17 @@ class Compilation:
 class LoadedModule:
     """A valid module and its code, as instances need it. Outlives the `Module` that users see if that is closed."""
 
-    __slots__ = ("__weakref__", "context_template", "data_address", "decoded", "layout", "machine", "settings", "space")
+    __slots__ = (
+        "__weakref__",
+        "context_template",
+        "data_address",
+        "decoded",
+        "layout",
+        "machine",
+        "settings",
+        "space",
+        "startup",
+    )
 
     def __init__(self, engine: Engine, data: bytes, image: CodeImage | None = None) -> None:
         """With `image`, which holds code for this module and these settings, the bytes are known to be valid."""
@@ -102,6 +113,7 @@ class LoadedModule:
         if engine.eager:
             self.compile_all(compilation.compile)
         self.context_template = self._template()
+        self.startup = StartupPlan(decoded) if engine.settings.fuel else None
 
     def missing(self) -> list[int]:
         """The functions that are not compiled yet."""

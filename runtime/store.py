@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 from brolga.ir.errors import WasmtimeError
 
 from .engine import Engine
+from .fuel import MOST_FUEL, StoreFuel
 from .machine import CLOSED, HostFunction, Machine
 from .managed import Managed
 from .values import ExternRefs
@@ -131,6 +132,7 @@ class Store(Managed):
         "_closed",
         "_data",
         "_epoch",
+        "_fuel",
         "_hosts",
         "_instances",
         "_machine",
@@ -150,6 +152,7 @@ class Store(Managed):
         self._machine: Machine = engine.machine
         self._epoch = engine.epoch
         self._state = engine.machine.new_state()
+        self._fuel = StoreFuel(self._state) if engine.settings.fuel else None
         self._data = StoreData(self)
         self._instances: list[InstanceData] = []
         self._hosts: list[HostFunction] = []
@@ -208,12 +211,23 @@ class Store(Managed):
         self._store._data.limits = StoreLimits(memory_size, table_elements, instances, tables, memories)
 
     def set_fuel(self, fuel: int) -> None:
-        """Refused: fuel is not implemented."""
-        raise WasmtimeError("fuel is not configured in this store")
+        """Let code of this store use up `fuel` units from now on: as a rule one for each operator that it executes, and one for
+        each byte or element that a bulk operator handles. With nothing left it ends with a trap. A new store has none.
+        WasmtimeError unless `Config.consume_fuel` is set. Of negative and larger numbers the lowest 64 bits count."""
+        tank = self._store._fuel
+        if not isinstance(fuel, int):
+            raise TypeError("expected an int")
+        if tank is None:
+            raise WasmtimeError("fuel is not configured in this store")
+        tank.left = fuel & MOST_FUEL
 
     def get_fuel(self) -> int:
-        """Refused: fuel is not implemented."""
-        raise WasmtimeError("fuel is not configured in this store")
+        """How much of the fuel is left. While code runs, that is as of its last call of a function. WasmtimeError unless
+        `Config.consume_fuel` is set."""
+        tank = self._store._fuel
+        if tank is None:
+            raise WasmtimeError("fuel is not configured in this store")
+        return tank.left
 
     def set_epoch_deadline(self, ticks_after_current: int) -> None:
         """Let code of this store run until the engine's epoch has been incremented that many times from now. Then it ends with

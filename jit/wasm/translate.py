@@ -15,6 +15,8 @@ from .. import builtins
 from ..settings import Settings
 from ..vmctx import ContextLayout
 from . import opcodes as wasm
+from .fuel import add_counter, after, before, enter
+from .fuel_costs import Fuel, fuel_costs
 from .live_locals import analyse_constructs
 from .locals import read_locals
 from .opcodes import BR, BR_IF, CALL, ELSE, END, I32_CONST, LOCAL_GET, LOCAL_SET, LOCAL_TEE
@@ -45,7 +47,7 @@ from .translate_control import (
     skip_unreachable,
 )
 from .translate_state import FRAME_FUNCTION, Frame, State, ir_signature, signatures_of
-from .translate_table import BINARY, CONVERT, EQZ, FCMP, FROM, ICMP, KIND, LOAD, OP, OTHER, STORE, TYPE, UNARY
+from .translate_table import BINARY, CONVERT, EQZ, FCMP, FROM, ICMP, KIND, LOAD, OP, STORE, TYPE, UNARY
 from .types import IR_TYPE, Module
 
 # Operators that are calls of a builtin, and how many operands they take from the stack. Their immediates are static indices
@@ -82,6 +84,12 @@ def translate(module: Module, index: int, layout: ContextLayout, settings: Setti
         state.locals.extend([zero] * (group_end - len(state.locals)))
     results = function.signature.results
     state.frames.append(Frame(FRAME_FUNCTION, len(results), results, 0, [], entry))
+    if settings.fuel:
+        fuel = Fuel(fuel_costs(module, index), len(state.locals))
+        state.fuel = fuel
+        add_counter(state.constructs, fuel.local)
+        builder.loc = pos
+        enter(state, fuel)
     _translate_body(state, pos)
     return function
 
@@ -91,7 +99,8 @@ def _translate_body(state: State, pos: int) -> None:
     builder = state.builder
     stack = state.stack
     locals = state.locals
-    kinds = KIND
+    fuel = state.fuel
+    kinds = KIND if fuel is None else fuel.kinds
     while True:
         builder.loc = pos
         op = data[pos]
@@ -153,13 +162,15 @@ def _translate_body(state: State, pos: int) -> None:
             stack[-1] = builder.fcmp(OP[op], TYPE[op], stack[-1], right)
             continue
         else:
-            pos = _translate_other(state, op, pos)
+            pos = _translate_other(state, op, pos) if fuel is None else _translate_metered(state, fuel, op, pos)
             if pos == _FUNCTION_END:
                 return
         # Code behind a branch, or behind what always traps, is not reached.
         while builder.terminated:
             pos = skip_unreachable(state, pos)
             builder.loc = pos
+            if fuel is not None:
+                fuel.skip_to(pos)
             if data[pos] == ELSE:
                 begin_else(state)
             elif end_construct(state):
@@ -168,6 +179,16 @@ def _translate_body(state: State, pos: int) -> None:
 
 
 _FUNCTION_END = -1
+
+
+def _translate_metered(state: State, fuel: Fuel, op: int, pos: int) -> int:
+    """As `_translate_other`, in code that accounts for its fuel."""
+    loc = pos - 1
+    length = before(state, fuel, op)
+    pos = _translate_other(state, op, pos)
+    if not state.builder.terminated:
+        after(state, fuel, op, loc, length)
+    return pos
 
 
 def _translate_other(state: State, op: int, pos: int) -> int:
@@ -198,9 +219,13 @@ def _translate_other(state: State, op: int, pos: int) -> int:
     immediates, pos = read_immediates(state.data, pos, op)
     builder = state.builder
     stack = state.stack
-    if KIND[op] != OTHER:  # behind the prefix are saturating conversions
-        assert KIND[op] == CONVERT
+    if KIND[op] == CONVERT:  # behind the prefix are saturating conversions
         stack[-1] = builder.convert(OP[op], TYPE[op], FROM[op], stack[-1])
+    elif KIND[op] == LOAD:  # comes here where fuel is accounted for
+        stack[-1] = builder.load(OP[op], TYPE[op], stack[-1], immediates[1])
+    elif KIND[op] == STORE:
+        value = stack.pop()
+        builder.store(OP[op], TYPE[op], stack.pop(), value, immediates[1])
     elif op == ELSE:
         begin_else(state)
     elif op == wasm.BR_TABLE:

@@ -13,6 +13,7 @@ from typing import Final
 from brolga.ir.builder import FunctionBuilder
 from brolga.ir.function import Block
 
+from .fuel import write
 from .opcodes import BLOCK, ELSE, END, IMMEDIATES
 from .operators import read_immediates, read_opcode
 from .reader import read_s33
@@ -189,7 +190,7 @@ def end_construct(state: State) -> bool:
     builder = state.builder
     if frame.kind == FRAME_FUNCTION:
         if not builder.terminated:
-            builder.ret(state.pop_values(len(frame.results)))
+            _return(state, state.pop_values(len(frame.results)))
         return True
     if frame.kind == FRAME_LOOP:
         # What follows the loop goes on in the same block.
@@ -210,7 +211,7 @@ def end_construct(state: State) -> bool:
 def branch(state: State, depth: int) -> None:
     frame = state.frames[-1 - depth]
     if frame.kind == FRAME_FUNCTION:
-        state.builder.ret(state.pop_values(frame.label_arity))
+        _return(state, state.pop_values(frame.label_arity))
     else:
         _leave_arm(state, frame)
 
@@ -272,7 +273,13 @@ def _build_return(state: State, frame: Frame, block: Block, dominator: Block) ->
     builder = state.builder
     state.count_passed(frame.label_arity)
     builder.switch_to_block(block, dominator)
-    builder.ret(state.stack[-frame.label_arity :] if frame.label_arity else [])
+    _return(state, state.stack[-frame.label_arity :] if frame.label_arity else [])
+
+
+def _return(state: State, values: list[int]) -> None:
+    if state.fuel is not None:
+        write(state, state.fuel)
+    state.builder.ret(values)
 
 
 # Unreachable code

@@ -10,6 +10,7 @@ from brolga.ir.function import Block, Function, Signature
 
 from ..builtins import BUILTIN_SIGNATURES
 from ..vmctx import ContextLayout
+from .fuel_costs import Fuel
 from .limits import MAX_PASSED_VALUES
 from .live_locals import Constructs
 from .types import IR_TYPE, FuncType, Module
@@ -87,6 +88,7 @@ class State:
         "frames",
         "constructs",
         "construct",
+        "fuel",
         "passed",
         "builtin_signatures",
     )
@@ -101,6 +103,7 @@ class State:
         self.frames: list[Frame] = []
         self.constructs = constructs
         self.construct = 0
+        self.fuel: Fuel | None = None  # where fuel is accounted for
         self.passed = 0
         self.builtin_signatures = len(module.types)  # the number of builtin 0's signature
 

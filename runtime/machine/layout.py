@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from brolga.jit.vmctx import ACTIVATION_INTERRUPT, ACTIVATION_STACK_LIMIT
+from brolga.jit.vmctx import ACTIVATION_FUEL, ACTIVATION_INTERRUPT, ACTIVATION_STACK_LIMIT
 
 # The instance context.
 CTX_MEMORIES: Final = 32  # address of the context's array of pointers to memory records
@@ -47,7 +47,8 @@ STATE_TRAP_CODE: Final = 88  # trap code, or -1: look the pc up
 STATE_TRAP_RETURN: Final = 92  # u32, not zero if the pc is a return address
 STATE_OBJECT: Final = 96  # PyObject* (borrowed) of the StoreState
 STATE_ENTRY_THREAD: Final = 104  # what entries compare with: STATE_THREAD, or nobody if they must call `_attach`
-STATE_SIZE: Final = 112
+STATE_FUEL: Final = ACTIVATION_FUEL
+STATE_SIZE: Final = 120
 
 # The thread record.
 THREAD_FS: Final = 0  # the thread's fs base, which names it; 0 if the record is free

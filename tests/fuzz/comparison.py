@@ -14,14 +14,15 @@ from brolga.jit.debug import KNOBS
 from brolga.jit.settings import CPU_FEATURES
 
 
-def brolga_engine(seed: int) -> brolga.Engine:
+def brolga_engine(seed: int, fuel: bool = False) -> brolga.Engine:
     """An engine in one of many configurations: half are the default, the others vary platform, optimisation, CPU features,
-    eagerness, and whether every stage is verified."""
+    eagerness, and whether every stage is verified. With `fuel` all consume it."""
     choose = random.Random(f"engine {seed}")
     KNOBS.verify = choose.random() < 0.3
-    if choose.random() < 0.5:
-        return brolga.Engine()
     config = brolga.Config()
+    config.consume_fuel = fuel
+    if choose.random() < 0.5:
+        return brolga.Engine(config)
     config.platform = choose.choice(["linux", "linux", "minimal"])
     config.eager = choose.random() < 0.3
     config.cranelift_opt_level = choose.choice(["none", "speed"])
@@ -37,7 +38,13 @@ def describe_engine(seed: int) -> str:
     return f"platform {platform}, level {settings.opt_level}, without {', '.join(missing) or 'nothing'}"
 
 
-def observe(engine_name: str, wasm: bytes, seed: int) -> list[str]:
+def wasmtime_engine(fuel: bool) -> wasmtime.Engine:
+    config = wasmtime.Config()
+    config.consume_fuel = fuel
+    return wasmtime.Engine(config)
+
+
+def observe(engine_name: str, wasm: bytes, seed: int, fuel: bool = False) -> list[str]:
     """The events of a module on an engine (or `interpreter`); a failure of the engine itself is the last one."""
     run: subject.Subject | None = None
     try:
@@ -45,17 +52,19 @@ def observe(engine_name: str, wasm: bytes, seed: int) -> list[str]:
             run = interpreted.InterpretedSubject(wasm, seed)
         else:
             api: Any = brolga if engine_name == "brolga" else wasmtime
-            engine = brolga_engine(seed) if api is brolga else wasmtime.Engine()
-            run = subject.Subject(api, engine, api.Module(engine, wasm), seed)
+            engine = brolga_engine(seed, fuel) if api is brolga else wasmtime_engine(fuel)
+            run = subject.Subject(api, engine, api.Module(engine, wasm), seed, fuel=fuel)
         return run.run()
     except Exception as error:  # noqa: BLE001  any failure of an engine is an event
         events = run.events if run else []
         return [*events, f"raised {type(error).__name__}: {error}"]
 
 
-def first_difference(wasm: bytes, seed: int, engines: tuple[str, str] = ("brolga", "wasmtime")) -> str | None:
+def first_difference(
+    wasm: bytes, seed: int, engines: tuple[str, str] = ("brolga", "wasmtime"), fuel: bool = False
+) -> str | None:
     """What the engines do differently, or None. Where either exhausts its stack the rest is not compared."""
-    left, right = (observe(engine, wasm, seed) for engine in engines)
+    left, right = (observe(engine, wasm, seed, fuel) for engine in engines)
     for index in range(max(len(left), len(right))):
         a = left[index] if index < len(left) else "nothing"
         b = right[index] if index < len(right) else "nothing"

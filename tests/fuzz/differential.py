@@ -3,6 +3,7 @@
     python tests/fuzz/differential.py --count 2000 --seed 1     2,000 modules of each generator
     python tests/fuzz/differential.py --generator smith         only those from `wasm-tools smith`
     python tests/fuzz/differential.py --against interpreter     machine code against the IR that it was made from
+    python tests/fuzz/differential.py --fuel                    with fuel, of which both must leave the same
     python tests/fuzz/differential.py FILES...                  these modules (.wat or .wasm)
 
 Modules that differ are kept in --keep (default: found/) and the exit status is 1. Reduce one with
@@ -37,6 +38,7 @@ class Seed(NamedTuple):
     generator: str
     number: int
     against: str
+    fuel: bool
 
     def module(self, canonical_nans: bool = False) -> bytes:
         if self.generator == "programs":
@@ -49,18 +51,19 @@ class Seed(NamedTuple):
 def check_seed(seed: Seed) -> str:
     """Compare the module of a seed; the report is empty if both engines agree."""
     engines = ("brolga", seed.against)
-    difference = comparison.first_difference(seed.module(), seed.number, engines)
+    difference = comparison.first_difference(seed.module(), seed.number, engines, seed.fuel)
     if difference and seed.generator == "smith" and not smith.options(seed.number)["canonicalize-nans"]:
         # Payloads of NaNs are free: what differs must differ with canonical ones too.
-        return comparison.first_difference(seed.module(canonical_nans=True), seed.number, engines) or ""
+        return comparison.first_difference(seed.module(canonical_nans=True), seed.number, engines, seed.fuel) or ""
     return difference or ""
 
 
 def check_file(name: str) -> str:
-    """Compare a module in several configurations of Brolga."""
+    """Compare a module in several configurations of Brolga, without fuel and with it."""
     data = Path(name).read_bytes()
     wasm = data if data[:4] == b"\0asm" else bytes(wasmtime.wat2wasm(data))
-    return next(filter(None, (comparison.first_difference(wasm, seed) for seed in range(CONFIGURATIONS))), "")
+    ways = [(seed, fuel) for seed in range(CONFIGURATIONS) for fuel in (False, True)]
+    return next(filter(None, (comparison.first_difference(wasm, seed, fuel=fuel) for seed, fuel in ways)), "")
 
 
 def main() -> int:
@@ -70,6 +73,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="seed of the first module; the others follow")
     parser.add_argument("--generator", choices=GENERATORS)
     parser.add_argument("--against", choices=REFERENCES, default=REFERENCES[0])
+    parser.add_argument("--fuel", action="store_true", help="consume fuel, and compare what is left of it")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so much time")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--keep", type=Path, default=Path("found"))
@@ -77,7 +81,7 @@ def main() -> int:
     start = time.monotonic()
     generators = [options.generator] if options.generator else list(GENERATORS)
     numbers = range(options.seed, options.seed + options.count)
-    seeds = [Seed(generator, number, options.against) for number in numbers for generator in generators]
+    seeds = [Seed(name, number, options.against, options.fuel) for number in numbers for name in generators]
     outcomes: Iterator[Outcome[Seed]] | Iterator[Outcome[str]]
     if options.files:
         outcomes = run_isolated(check_file, [str(file) for file in options.files], options.workers, SECONDS)

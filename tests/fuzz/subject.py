@@ -3,7 +3,8 @@
 Brolga and PyPI wasmtime have the same names, so one driver serves both. A module is instantiated with imports that
 behave deterministically; every exported function is called with edge-case arguments; results, traps, calls of host
 functions and, at the end, memories, globals and tables are recorded. After a trap a new instance is made, since the
-termination counter of generated modules does not come back. NaN payloads are not recorded.
+termination counter of generated modules does not come back. NaN payloads are not recorded. With fuel, each call gets an amount
+that is mostly enough, and what is left of it is recorded, by host functions too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from types import FrameType
 from typing import Any, Final
 
 CALLS_PER_EXPORT: Final = 3
+MUCH_FUEL: Final = 10**9
 STACK_OVERFLOW: Final = "trap STACK_OVERFLOW"
 
 INTEGERS: Final = [0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 33, 63, 64, 100, 127, 128, 255, 256, 1000, 32767, 32768, 65535,
@@ -70,6 +72,11 @@ def choose_value(type_name: str, choose: random.Random) -> Any:
     return None if type_name == "funcref" or choose.random() < 0.4 else f"reference {choose.randrange(4)}"
 
 
+def choose_amount(choose: random.Random) -> int:
+    """Of fuel: mostly enough for a call, else anything from nothing on."""
+    return choose.choice([MUCH_FUEL, MUCH_FUEL, MUCH_FUEL, choose.randrange(5000), choose.randrange(200)])
+
+
 def round_to_f32(value: float) -> float:
     try:
         return float(struct.unpack("<f", struct.pack("<f", value))[0])
@@ -94,14 +101,17 @@ def describe(value: Any) -> str:
 
 class Subject:
     """One module (`api.Module`, where `api` is brolga or wasmtime). With `call_seconds` each call is interrupted by
-    a signal after so much time, which only Brolga lets through."""
+    a signal after so much time, which only Brolga lets through. With `fuel` the engine must have been told to consume it."""
 
-    def __init__(self, api: Any, engine: Any, module: Any, seed: int, call_seconds: float = 0.0) -> None:
+    def __init__(
+        self, api: Any, engine: Any, module: Any, seed: int, call_seconds: float = 0.0, fuel: bool = False
+    ) -> None:
         self.api = api
         self.engine = engine
         self.module = module
         self.seed = seed
         self.call_seconds = call_seconds
+        self.choose_fuel = random.Random(f"fuel {seed}") if fuel else None
         self.events: list[str] = []
         self.host_calls = 0
         self.store: Any = None
@@ -142,6 +152,19 @@ class Subject:
         return False
 
     def attempt(self, what: str, action: Any) -> bool:
+        """Do it and record how it ends; False if by a trap or an exception."""
+        if self.choose_fuel is None:
+            return self.record(what, action)
+        self.store.set_fuel(choose_amount(self.choose_fuel))
+        done = self.record(what, action)
+        self.events[-1] += self.fuel_left()
+        return done
+
+    def fuel_left(self) -> str:
+        """What events say about the fuel."""
+        return "" if self.choose_fuel is None else f", fuel {self.store.get_fuel()}"
+
+    def record(self, what: str, action: Any) -> bool:
         try:
             try:
                 _arm(self.call_seconds)
@@ -191,7 +214,7 @@ class Subject:
         def host(*arguments: Any) -> Any:
             self.host_calls += 1
             choose = random.Random(f"{self.seed} {index} {self.host_calls}")
-            self.events.append(f"host function {index}{describe(arguments)}")
+            self.events.append(f"host function {index}{describe(arguments)}{self.fuel_left()}")
             if choose.random() < 0.05:
                 raise HostError(f"{index} at call {self.host_calls}")
             values = [choose_value(result, choose) for result in results]

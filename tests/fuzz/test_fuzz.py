@@ -33,6 +33,13 @@ def test_differential(generator: str, tmp_path: Path) -> None:
     _run("differential.py", "--generator", generator, "--count", _count(150), "--seed", SEED, "--keep", str(tmp_path))
 
 
+@pytest.mark.parametrize("generator", ["smith", "programs"])
+def test_fuel(generator: str, tmp_path: Path) -> None:
+    """What is left of it is what wasmtime leaves."""
+    arguments = ["--generator", generator, "--count", _count(60), "--seed", SEED, "--keep", str(tmp_path)]
+    _run("differential.py", "--fuel", *arguments)
+
+
 def test_machine_code_against_the_ir_interpreter(tmp_path: Path) -> None:
     _run("differential.py", "--against", "interpreter", "--count", _count(60), "--seed", SEED, "--keep", str(tmp_path))
 

@@ -189,6 +189,7 @@ def test_settings_that_differ_read_differently() -> None:
         "stack_guard": False,
         "poll": True,
         "opt_level": 1,
+        "fuel": True,
     }
     names = {name for name in dir(base) if not name.startswith(("_", "describe"))}
     assert names == {*variants, "features"}, "a new setting has to be part of `describe`"

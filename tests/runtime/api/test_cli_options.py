@@ -119,12 +119,22 @@ def test_limits(hello: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert "limit" in capsys.readouterr().err.replace("exceeds", "limit")
 
 
+def test_fuel(hello: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "-W", "fuel=100000", "--invoke", "loop", hello]) == 134
+    assert "wasm trap: all fuel consumed by WebAssembly" in capsys.readouterr().err
+    assert main(["run", "-W", "fuel=100000", "--invoke", "six", hello]) == 0
+    assert capsys.readouterr().out == "6\n"
+    assert main(["run", "-W", "fuel=0", "--invoke", "six", hello]) == 134
+    assert "wasm trap: all fuel consumed by WebAssembly" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("fuel=10", "fuel is not supported"),
-        ("simd", "-W simd: wasm_simd is not supported"),
-        ("gc=y", "-W gc: wasm_gc is not supported"),
+        ("fuel=many", "not a number: many"),
+        ("fuel=18446744073709551616", "not a number: 18446744073709551616"),
+        ("component-model", "-W component-model: wasm_component_model is not supported"),
+        ("component-model-map=y", "-W component-model-map: wasm_component_model_map is not supported"),
         ("nan-canonicalization", "-W nan-canonicalization: "),
         ("simd=perhaps", "`simd` is y or n, not perhaps"),
         ("nothing", "unknown -W option: nothing"),

@@ -20,7 +20,6 @@ def test_harmless_options_are_accepted() -> None:
     ("name", "value"),
     [
         ("wasm_component_model", True),
-        ("consume_fuel", True),
         ("cache", False),
         ("strategy", "winch"),
         ("cranelift_opt_level", "fast"),
@@ -48,7 +47,6 @@ def test_proposals_may_be_permitted_and_what_needs_one_is_refused_by_name() -> N
 def test_features_may_be_switched_off() -> None:
     config = Config()
     config.wasm_simd = False
-    config.consume_fuel = False
     with pytest.raises(TypeError, match="expected a bool"):
         config.wasm_simd = 1
 
