@@ -6,14 +6,16 @@ As in regalloc2's checker: each location holds the set of vregs whose value it h
 definition makes its vreg vanish from everywhere (a new round of a loop makes a new value) and stand in its own location;
 clobbers empty their registers; on an edge each parameter joins the locations that hold its argument; where paths meet, sets are
 intersected, until nothing changes. Then each use must find its vreg in its location, and constraints must be met as they stand.
-That proves any allocator's result, however it came about.
+That proves any allocator's result, however it came about. (facts.py: states and where they meet; dominators.py.)
 """
 
 from __future__ import annotations
 
 from typing import final
 
+from .dominators import DominatorTree
 from .errors import CheckError
+from .facts import Facts
 from .operand import (
     ANY_LOCATION,
     ANY_REGISTER,
@@ -49,53 +51,8 @@ def check(code: Code, env: MachineEnv, allocation: Allocation) -> None:
 
 
 @final
-class _State:
-    """What locations hold. `holds` has no empty sets; `places` is its inverse."""
-
-    __slots__ = ("holds", "places")
-
-    def __init__(self) -> None:
-        self.holds: dict[int, set[int]] = {}
-        self.places: dict[int, set[int]] = {}
-
-    def copy(self) -> _State:
-        state = _State()
-        for location, vregs in self.holds.items():
-            state.holds[location] = vregs.copy()
-        for v, locations in self.places.items():
-            state.places[v] = locations.copy()
-        return state
-
-    def empty(self, location: int) -> None:
-        vregs = self.holds.pop(location, None)
-        if vregs is not None:
-            for v in vregs:
-                self.places[v].discard(location)
-
-    def fill(self, location: int, vregs: set[int]) -> None:
-        """Set what the location holds."""
-        self.empty(location)
-        if vregs:
-            self.holds[location] = vregs
-            for v in vregs:
-                self.places.setdefault(v, set()).add(location)
-
-    def forget(self, v: int) -> None:
-        """v gets a new value."""
-        for location in self.places.pop(v, set()):
-            vregs = self.holds[location]
-            vregs.discard(v)
-            if not vregs:
-                del self.holds[location]
-
-    def has(self, location: int, v: int) -> bool:
-        vregs = self.holds.get(location)
-        return vregs is not None and v in vregs
-
-
-@final
 class _Checker:
-    __slots__ = ("code", "env", "allocation", "allocatable", "entries", "errors", "silent")
+    __slots__ = ("code", "env", "allocation", "allocatable", "facts", "errors", "silent")
 
     def __init__(self, code: Code, env: MachineEnv, allocation: Allocation) -> None:
         self.code = code
@@ -105,83 +62,60 @@ class _Checker:
         for c in (GPR, XMM):
             for register in env.preferred[c]:
                 self.allocatable[c] |= 1 << register
-        self.entries: list[_State | None] = [None] * len(code.blocks)
+        self.facts = Facts(code.blocks, DominatorTree(code))
         self.errors: list[str] = []
         self.silent = True
 
     def solve(self) -> None:
         """Find what holds at each block's entry: the greatest fixed point."""
-        blocks = self.code.blocks
-        self.entries[0] = _State()
-        stale = [False] * len(blocks)
-        stale[0] = True
-        while True in stale:
-            for block in blocks:
-                entry = self.entries[block.number]
-                if not stale[block.number] or entry is None:
-                    continue
-                stale[block.number] = False
-                state = entry.copy()
-                self._run_block(block, state)
-                for s in block.succs:
-                    if self._flow(state, block, s):
-                        stale[s] = True
+        if self.facts.tree.cyclic:
+            while self._visit_blocks():
+                pass
 
     def report_block_errors(self) -> None:
         self.silent = False
+        self._visit_blocks()
         for block in self.code.blocks:
-            entry = self.entries[block.number]
-            if entry is None:
+            if self.facts.tree.place[block.number] < 0:
                 self._error(f"block{block.number} is not reached")
                 continue
-            self._run_block(block, entry.copy())
-            moves = self.allocation.moves[block.number]
-            for index in moves:
+            for index in self.allocation.moves[block.number]:
                 if not 0 <= index < len(block.insts):
                     self._error(f"block{block.number} has moves before instruction {index}, which is not there")
+
+    def _visit_blocks(self) -> bool:
+        """Every block once; True if other things hold at an entry than last time."""
+        facts = self.facts
+        children = facts.tree.children
+        changed = False
+        todo = [0]
+        while todo:
+            b = todo.pop()
+            if b < 0:
+                facts.undo(~b)
+                continue
+            changed |= facts.enter(b)
+            self._run_block(self.code.blocks[b], facts)
+            facts.leave(b)
+            todo.append(~b)
+            todo += reversed(children[b])
+        return changed
 
     def _error(self, message: str) -> None:
         if not self.silent:
             self.errors.append(message)
 
-    def _flow(self, state: _State, block: MachineBlock, s: int) -> bool:
-        """Meet what holds at the end of `block` with what is known at the entry of s; True if that is new."""
-        params = self.code.blocks[s].params
-        incoming = state
-        if params:
-            incoming = state.copy()
-            arrived: list[set[int]] = []
-            for v in block.branch_args:
-                arrived.append(state.places.get(v, set()).copy())
-            for p in params:
-                incoming.forget(p)
-            for k, p in enumerate(params):
-                for location in arrived[k]:
-                    incoming.holds.setdefault(location, set()).add(p)
-                    incoming.places.setdefault(p, set()).add(location)
-        known = self.entries[s]
-        if known is None:
-            self.entries[s] = incoming.copy()
-            return True
-        changed = False
-        for location in list(known.holds):
-            kept = known.holds[location] & incoming.holds.get(location, set())
-            if len(kept) != len(known.holds[location]):
-                known.fill(location, kept)
-                changed = True
-        return changed
-
-    def _run_block(self, block: MachineBlock, state: _State) -> None:
+    def _run_block(self, block: MachineBlock, facts: Facts) -> None:
         moves = self.allocation.moves[block.number]
         for index, inst in enumerate(block.insts):
             before = moves.get(index)
             if before is not None:
                 for move in before:
-                    self._run_move(move, state, inst, f"block{block.number} move before {index}")
-            state.empty(self.env.scratch_vector)
-            self._run_inst(inst, state, f"block{block.number} instruction {index}")
+                    self._run_move(move, facts, inst, f"block{block.number} move before {index}")
+            facts.empty(self.env.scratch_vector)
+            self._run_inst(inst, facts, f"block{block.number} instruction {index}")
 
-    def _run_move(self, move: Move, state: _State, inst: MachineInst, where: str) -> None:
+    def _run_move(self, move: Move, facts: Facts, inst: MachineInst, where: str) -> None:
         v = move.vreg
         if move.kind == MOVE_REMAT:
             if self.code.remat[v] is None:
@@ -189,27 +123,26 @@ class _Checker:
             self._check_move_location(move.destination, v, inst, where)
             if move.destination >= FIRST_SPILL_SLOT:
                 self._error(f"{where}: v{v} is made again in a slot")
-            state.fill(move.destination, {v})
+            facts.fill(move.destination, frozenset((v,)))
             return
         self._check_move_location(move.destination, v, inst, where)
         if move.kind == MOVE_EXCHANGE:
             self._check_move_location(move.source, v, inst, where)
         elif move.source < FIRST_SPILL_SLOT and not self._fits_class(move.source, v):
             self._error(f"{where}: {_name(move.source)} is not for v{v}")
-        if not state.has(move.source, v):
+        if v not in facts.at(move.source):
             self._error(f"{where}: v{v} is not in {_name(move.source)}")
-        moved = state.holds.get(move.source, set()).copy()
+        moved = facts.at(move.source)
         if move.kind == MOVE_EXCHANGE:
             if max(move.source, move.destination) >= FIRST_VECTOR_REGISTER:
                 self._error(f"{where}: exchange of {_name(move.source)} and {_name(move.destination)}")
-            other = state.holds.get(move.destination, set()).copy()
-            state.fill(move.source, set())
-            state.fill(move.destination, moved)
-            state.fill(move.source, other)
+            other = facts.at(move.destination)
+            facts.fill(move.destination, moved)
+            facts.fill(move.source, other)
         elif move.kind == MOVE_COPY:
-            state.fill(move.destination, moved)
+            facts.fill(move.destination, moved)
             if move.source >= FIRST_SPILL_SLOT and move.destination >= FIRST_SPILL_SLOT:
-                state.empty(self.env.scratch_vector)
+                facts.empty(self.env.scratch_vector)
         else:
             self._error(f"{where}: unknown kind {move.kind}")
 
@@ -222,9 +155,10 @@ class _Checker:
             return
         if location < 0 or not self._fits_class(location, v):
             self._error(f"{where}: {_name(location)} is not for v{v}")
-        elif not (
-            self.allocatable[self.code.vreg_class[v]] | inst.shape.fixed_early | inst.shape.fixed_late
-        ) >> location & 1:
+        elif (
+            not (self.allocatable[self.code.vreg_class[v]] | inst.shape.fixed_early | inst.shape.fixed_late) >> location
+            & 1
+        ):
             self._error(f"{where}: {_name(location)} is not allocatable")
         if location >= 0 and not self.allocation.used_registers >> location & 1:
             self._error(f"{where}: {_name(location)} is not among the used registers")
@@ -232,7 +166,7 @@ class _Checker:
     def _fits_class(self, location: int, v: int) -> bool:
         return (location < FIRST_VECTOR_REGISTER) == (self.code.vreg_class[v] == GPR)
 
-    def _run_inst(self, inst: MachineInst, state: _State, where: str) -> None:
+    def _run_inst(self, inst: MachineInst, facts: Facts, where: str) -> None:
         shape = inst.shape
         operands = inst.operands
         locations = inst.locations
@@ -243,21 +177,21 @@ class _Checker:
         if not self.silent:
             self._check_constraints(inst, where)
             for i, v in enumerate(operands):
-                if (i >= listed or shape.kinds[i] != DEF) and not state.has(locations[i], v):
-                    held = state.holds.get(locations[i], set())
+                if (i >= listed or shape.kinds[i] != DEF) and v not in facts.at(locations[i]):
+                    held = facts.at(locations[i])
                     names = ", ".join([f"v{u}" for u in sorted(held)])
                     self._error(f"{where}: v{v} is not in {_name(locations[i])}, which holds {names or 'nothing'}")
         clobbers = shape.clobbers
         while clobbers:
             lowest = clobbers & -clobbers
             clobbers ^= lowest
-            state.empty(lowest.bit_length() - 1)
+            facts.empty(lowest.bit_length() - 1)
         for i in range(listed):
             if shape.kinds[i] == DEF:
-                state.forget(operands[i])
+                facts.forget(operands[i])
         for i in range(listed):
             if shape.kinds[i] == DEF:
-                state.fill(locations[i], {operands[i]})
+                facts.fill(locations[i], frozenset((operands[i],)))
 
     def _check_constraints(self, inst: MachineInst, where: str) -> None:
         """Locations against constraints, and against each other."""

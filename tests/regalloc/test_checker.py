@@ -192,6 +192,94 @@ def test_a_stale_value_of_the_round_before() -> None:
         check(code, LARGE, Allocation([{}, {}, {}, {}], 0, USED))
 
 
+def diamond() -> Code:
+    """v0 in the entry, something else in both arms, v0 used at the join."""
+    b = Builder()
+    x = b.value()
+    arms = [b.new_block(), b.new_block()]
+    join = b.new_block()
+    b.branch(*arms)
+    for arm in arms:
+        b.block = arm
+        b.value()
+        b.jump(join)
+    b.block = join
+    b.emit(TEST, x)
+    return b.finish()
+
+
+@pytest.mark.parametrize(
+    ("arms", "right"),
+    [
+        ([[], []], True),  # where it was before
+        ([[Move(MOVE_COPY, 0, 1, 0)], [Move(MOVE_COPY, 0, 1, 0)]], True),  # moved on both ways
+        ([[Move(MOVE_COPY, 0, 1, 0)], []], False),
+        ([[], [Move(MOVE_COPY, 0, 1, 0)]], False),
+    ],
+)
+def test_where_paths_meet(arms: list[list[Move]], right: bool) -> None:
+    code = diamond()
+    destination = 1 if arms[0] or arms[1] else 0
+    for block, where in zip(code.blocks, [[[0], []], [[2], []], [[2], []], [[destination]]], strict=True):
+        for inst, locations in zip(block.insts, where, strict=True):
+            inst.locations = locations
+    allocation = Allocation([{}, {1: arms[0]}, {1: arms[1]}, {}], 0, USED)
+    if right:
+        check(code, LARGE, allocation)
+    else:
+        with pytest.raises(CheckError, match="block3 instruction 0: v0 is not in r1, which holds nothing"):
+            check(code, LARGE, allocation)
+
+
+@pytest.mark.parametrize("arm", [1, 2])
+def test_what_an_arm_overwrites_is_gone_where_paths_meet(arm: int) -> None:
+    code = diamond()
+    where = [[[0], []], [[2], []], [[2], []], [[0]]]
+    where[arm][0] = [0]
+    for block, of_block in zip(code.blocks, where, strict=True):
+        for inst, locations in zip(block.insts, of_block, strict=True):
+            inst.locations = locations
+    with pytest.raises(CheckError, match="block3 instruction 0: v0 is not in r0, which holds nothing"):
+        check(code, LARGE, Allocation([{}, {}, {}, {}], 0, USED))
+
+
+@pytest.mark.parametrize(
+    "idom",
+    [
+        [-1, 0, 0, 1],  # an edge goes round it
+        [-1, 0, 0, 3],
+        [-1, 2, 1, 0],
+        [-1, -1, 0, 0],
+        [1, 0, 0, 0],
+    ],
+)
+def test_wrong_dominators(idom: list[int]) -> None:
+    code = diamond()
+    allocation = allocate(code, LARGE)
+    check(code, LARGE, allocation)
+    if idom[0] == 1:  # an edge to the entry
+        code.blocks[1].succs.append(0)
+        idom[0] = -1
+    code.idom = idom
+    with pytest.raises(CheckError, match="is not dominated by"):
+        check(code, LARGE, allocation)
+
+
+def test_dominators_need_not_be_the_nearest() -> None:
+    b = Builder()
+    x = b.value()
+    for _ in range(2):
+        block = b.new_block()
+        b.jump(block)
+        b.block = block
+    b.emit(TEST, x)
+    code = b.finish()
+    allocation = allocate(code, LARGE)
+    assert code.idom == [-1, 0, 1]
+    code.idom = [-1, 0, 0]
+    check(code, LARGE, allocation)
+
+
 def mutate(rnd: random.Random, code: Code, allocation: Allocation) -> bool:
     """Break something, at random. False if there was nothing to break."""
     places = [(b, index) for b, moves in enumerate(allocation.moves) for index in moves]
