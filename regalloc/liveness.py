@@ -114,6 +114,7 @@ class Liveness:
         flows_to = self.flows_to
         made_of = [-1] * len(uses)  # by vreg: its defining instruction's first use, whose register it could take over
         or_of: dict[int, int] = {}  # the other such use, if the instruction commutes
+        flow_frequency = [-1.0] * len(uses)  # of the edge that `flows_to` is about: the most frequent one
         cold = self.flow.cold
         pos = 0
         for b in self.flow.order:
@@ -162,17 +163,18 @@ class Liveness:
             self.end[b] = pos
             if block.branch_args:
                 params = blocks[block.succs[0]].params
+                frequency = block.frequency
                 for i, v in enumerate(block.branch_args):
                     at = uses[v]
-                    flows_to[v] = params[i]
                     made = v
-                    while True:
+                    while flow_frequency[made] < frequency:
+                        flow_frequency[made] = frequency
+                        flows_to[made] = params[i]
                         u = made_of[made]
                         if u >= 0 and uses[u][-1] > uses[made][0]:
                             u = or_of.get(made, -1)
-                        if u < 0 or flows_to[u] >= 0 or uses[u][-1] > uses[made][0]:
+                        if u < 0 or uses[u][-1] > uses[made][0]:
                             break
-                        flows_to[u] = params[i]
                         made = u
                     if at[0] >= base:
                         at.append(pos)

@@ -107,6 +107,27 @@ def test_the_dying_input_of_a_commuting_instruction_is_overwritten() -> None:
     assert moves_in_loops(*finish(b, *after)) == []
 
 
+def test_a_value_for_the_next_iteration_and_for_the_end_takes_the_loop_s_register() -> None:
+    """What is passed around the loop, and out of it to where another path comes in: the edge that runs more often decides."""
+    b = Builder()
+    end = b.new_block()
+    result = b.param(end)
+    enter, skip = b.new_block(), b.new_block()
+    initial = b.value()
+    b.branch(enter, skip)
+    b.block = skip
+    b.jump(end, b.value())
+    b.block = enter
+    loop = Loop(b, 1, [initial, b.value()])
+    total, other = loop.params
+    loaded = b.value(LEA, other)
+    new = b.value(COMMUTING, loaded, total)
+    after = loop.close(new, b.value(UNARY, other))
+    b.jump(end, after[0])
+    b.block = end
+    assert moves_in_loops(*finish(b, result)) == []
+
+
 def test_paths_that_meet_agree() -> None:
     b = Builder()
     loop = Loop(b, 1, [b.value(), b.value()])
