@@ -1,4 +1,4 @@
-"""Exceptions of the whole project, declared in the lowest package.
+"""Exceptions of the whole project, declared in the lowest package, and what they have in common with objects of the embedding API.
 
     BrolgaError
     ├── WasmtimeError          everything but traps, under the name that users of the embedding API catch
@@ -21,15 +21,74 @@ Messages of the first three leaves use the words of the WebAssembly test suite.
 
 from __future__ import annotations
 
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
 from .trap_codes import TRAP_MESSAGES
 
 
-class BrolgaError(Exception):
-    """Base of all exceptions that Brolga raises on purpose."""
+class Managed:
+    """Base of what has `close`. A closed object has lost its attributes, so that every use raises ValueError, at no cost
+    to the use of open ones."""
+
+    __slots__ = ()
+
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
+
+    def close(self) -> None:
+        """Give up what this object holds. Closing it again is harmless, any other use raises ValueError."""
+        for cls in type(self).__mro__:
+            for name in cls.__dict__.get("__slots__", ()):
+                if not name.startswith("__"):
+                    try:
+                        delattr(self, name)
+                    except AttributeError:
+                        pass
+
+    def ptr(self) -> Any:
+        """This object, if it is not closed: there is nothing behind it."""
+        for cls in type(self).__mro__:
+            for name in cls.__dict__.get("__slots__", ()):
+                if not name.startswith("__"):
+                    getattr(self, name)
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            if any(name in cls.__dict__.get("__slots__", ()) for cls in type(self).__mro__):
+                raise ValueError("already closed")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class BrolgaError(Exception, Managed):
+    """Base of all exceptions that Brolga raises on purpose. There is nothing behind them to give up: `close` says that the
+    exception has been dealt with."""
+
+    _closed = False
+
+    def close(self) -> None:
+        """From now on `ptr` raises ValueError."""
+        self._closed = True
+
+    def ptr(self) -> Self:
+        """This exception, if it is not closed."""
+        if self._closed:
+            raise ValueError("already closed")
+        return self
 
 
 class WasmtimeError(BrolgaError):
     """Any failure that is not a trap, under the name by which users of the PyPI package `wasmtime` catch it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class _LocatedError(WasmtimeError):

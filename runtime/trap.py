@@ -129,7 +129,7 @@ class Frame(Managed):
         return f"{self._module_offset:#8x} - {self._module_name or '<unknown>'}!{name}"
 
 
-class Trap(BrolgaError, Managed):
+class Trap(BrolgaError):
     """WebAssembly code ended abnormally, or a host function ended it with a trap of its own.
 
     `message` has the backtrace, if wasm was running, and the reason, which is also in `reason` alone.
@@ -152,6 +152,7 @@ class Trap(BrolgaError, Managed):
 
     @property
     def message(self) -> str:
+        self.ptr()
         reason = self.reason if self._code < 0 else f"wasm trap: {self.reason}"
         if not self._frames:
             return reason
@@ -161,11 +162,13 @@ class Trap(BrolgaError, Managed):
     @property
     def frames(self) -> list[Frame]:
         """The backtrace, innermost function first."""
+        self.ptr()
         return list(self._frames)
 
     @property
     def trap_code(self) -> TrapCode | None:
         """Why, or None for a trap that the host made."""
+        self.ptr()
         return _PUBLIC_CODE.get(self._code)
 
     def __str__(self) -> str:
@@ -179,6 +182,6 @@ class WasmTimeout(Trap, TimeoutError):
 class ExitTrap(WasmtimeError):
     """The program asked to exit (WASI's `proc_exit`) with the status `code`."""
 
-    def __init__(self, message: str, code: int) -> None:
+    def __init__(self, message: str, code: int = 0) -> None:
         super().__init__(message)
         self.code = code

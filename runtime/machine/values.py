@@ -89,7 +89,9 @@ def from_bits(type: int, bits: int, store: object = None) -> object:
     if type == F64:
         value = _F64.unpack(_U64.pack(bits))[0]
         return value
-    return _reference_to_python(store, bits, type)
+    if type == FUNCREF or type == EXTERNREF:
+        return _reference_to_python(store, bits, type)
+    raise _impassable(type)
 
 
 def to_bits(type: int, value: object, store: object = None) -> int:
@@ -124,7 +126,11 @@ def to_bits(type: int, value: object, store: object = None) -> int:
         return narrow
     if type == FUNCREF or type == EXTERNREF:
         return _reference_from_python(store, value, type)
-    raise TypeError(f"values of type {VALUE_TYPE_NAMES.get(type, hex(type))} cannot be passed")
+    raise _impassable(type)
+
+
+def _impassable(type: int) -> TypeError:
+    return TypeError(f"values of type {VALUE_TYPE_NAMES.get(type, hex(type))} cannot be passed")
 
 
 def _inconvertible(type: int, value: object) -> TypeError:

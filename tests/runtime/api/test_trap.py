@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
 
-from brolga import Instance, Module, Store, Trap, TrapCode
+from brolga import ExitTrap, Instance, Module, Store, Trap, TrapCode
 
 _KINDS = [
     ("unreachable", TrapCode.UNREACHABLE, "unreachable"),
@@ -140,3 +141,16 @@ def test_deep_recursion_through_the_host(store: Store) -> None:
     exports = Instance(store, module, [host]).exports(store)
     with pytest.raises((RecursionError, Trap)):
         exports["run"](store)
+
+
+def test_exceptions_pickle(store: Store) -> None:
+    """As they must to leave a worker process."""
+    exit_trap = pickle.loads(pickle.dumps(ExitTrap("exit", 3)))
+    assert (str(exit_trap), exit_trap.code) == ("exit", 3)
+    function: Any = Instance(store, Module(store.engine, '(module (func (export "f") unreachable))'), [])
+    with pytest.raises(Trap) as caught:
+        function.exports(store)["f"](store)
+    trap = pickle.loads(pickle.dumps(caught.value))
+    assert trap.trap_code == TrapCode.UNREACHABLE
+    assert str(trap) == str(caught.value)
+    assert [frame.func_index for frame in trap.frames] == [0]
