@@ -35,7 +35,7 @@ except ImportError:
     from hashlib import blake2b
 
 MAGIC: Final = b"\x89bwasm\r\n"
-FORMAT: Final = 1
+FORMAT: Final = 2
 DIGEST_SIZE: Final = 32
 
 _HEAD: Final = struct.Struct("<8s24sIIQ32s")

@@ -8,8 +8,10 @@ from typing import Final, final
 COMPILED: Final = not __file__.endswith(".py")
 
 RELOC_FUNC: Final = 0  # target: function index in the module (a defined one), or rather its pad
-RELOC_TRAP: Final = 1  # the trap routine (only without signals): called at the point of the trap
+RELOC_TRAP: Final = 1  # the trap routine: called at the point of the trap
 RELOC_PROBE: Final = 2  # reserved
+
+TRAP_CALL_SIZE: Final = 5  # bytes of `call rel32`
 
 
 @final
@@ -34,8 +36,8 @@ class CompiledFunction:
 
     `code` is position independent but for `relocations`, its start aligned to 32 bytes; constants follow the code within it.
     All side tables are parallel lists, sorted by offset in the code:
-      trap_offsets/trap_codes      offset of the faulting instruction (without signals: of the return address of the call
-                                   to the trap routine) and trap code
+      trap_offsets/trap_codes      offset of the faulting instruction, or of the call of the trap routine (TRAP_CALL_SIZE
+                                   bytes), and trap code
       source_offsets/source_locs   from this code offset on, instructions belong to the wasm operator at this offset of the
                                    module's bytes (-1: none). A return address belongs to the operator in force just before it.
       frame_offsets/frame_sizes    from this code offset on, the return address is at rsp + frame size

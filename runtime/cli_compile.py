@@ -13,8 +13,9 @@ from brolga.jit.code import CompiledFunction
 from .cli import config
 from .cli_options import WasmOptions, set_cache
 from .cli_run import read_source
+from .compilation import Compilation
 from .engine import Engine
-from .module import Compilation, Module
+from .module import Module
 
 _SUFFIX = ".bwasm"
 

@@ -13,9 +13,8 @@ from brolga.jit.wasm import types as wasm
 
 from . import machine
 from .machine import EntryPoint, HostFunction, TrapInfo, enable_vectorcall, is_async
-from .module import Compilation
 from .store import Store, StoreData, Storelike, same_store
-from .trap import Frame, Trap, WasmTimeout
+from .trap import Trap, WasmTimeout
 from .types import FuncType
 
 if TYPE_CHECKING:
@@ -191,27 +190,16 @@ def _reference_from_python(store: Any, value: object, type: int) -> int:
     return value._record
 
 
-def _public_frame(frame: machine.Frame) -> Frame:
-    owner = frame.owner
-    assert isinstance(owner, Compilation)
-    decoded = owner.decoded
-    body = decoded.bodies[frame.func - decoded.imported_funcs]
-    name = decoded.func_names.get(frame.func)
-    # What a function does before its first operator (the stack check, lazy compilation) is at its start.
-    offset = frame.offset if frame.offset >= 0 else body.start
-    return Frame(frame.func, name, decoded.name or None, offset, body.start)
-
-
 def _make_trap(info: TrapInfo) -> Trap:
     trap = (WasmTimeout if info.timed_out else Trap)._of(info.code)
-    trap._frames = [_public_frame(frame) for frame in info.frames]
+    trap._crossed = info.frames
     return trap
 
 
 def _add_frames(exception: BaseException, frames: list[machine.Frame]) -> None:
     """A trap raised by a host function or a builtin gets the frames that it leaves through."""
-    if isinstance(exception, Trap) and not exception._frames:
-        exception._frames = [_public_frame(frame) for frame in frames]
+    if isinstance(exception, Trap) and not exception._crossed:
+        exception._crossed = frames
 
 
 machine.set_reference_converters(_reference_to_python, _reference_from_python)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from os import PathLike
 from struct import Struct
@@ -15,12 +13,12 @@ from typing import final
 from brolga.ir.errors import CodeFormatError, WasmtimeError
 from brolga.jit.cache_format import CodeImage
 from brolga.jit.code import CompiledFunction
-from brolga.jit.settings import Settings
 from brolga.jit.vmctx import FUNC_RECORD_SIZE, ContextLayout
 from brolga.jit.wasm import types as wasm
 
 from .artifact import read_artifact, write_artifact
 from .cache import CacheEntry
+from .compilation import Compilation, collector_paused
 from .config import Config
 from .engine import Engine
 from .machine import CodeSpace, signature_id
@@ -30,52 +28,6 @@ from .text import to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
 
 _RECORD = Struct("<QQQQ")  # code, vmctx, signature id, itself
-
-
-@final
-class _CollectorPause:
-    """Keeps the cyclic garbage collector off while any thread compiles: compiling makes many objects and no cycles."""
-
-    __slots__ = ("_depth", "_was_enabled")
-
-    def __init__(self) -> None:
-        self._depth = 0
-        self._was_enabled = False
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        if self._depth == 0:
-            self._was_enabled = gc.isenabled()
-            gc.disable()
-        self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
-            if self._depth == 0 and self._was_enabled:
-                gc.enable()
-
-
-collector_paused = _CollectorPause()
-
-
-@final
-class Compilation:
-    """What it takes to compile a module's functions. Refers to no code, so that code may refer to it."""
-
-    __slots__ = ("decoded", "layout", "settings")
-
-    def __init__(self, decoded: wasm.Module, settings: Settings) -> None:
-        self.decoded = decoded
-        self.layout = ContextLayout(decoded)
-        self.settings = settings
-
-    def compile(self, func: int) -> CompiledFunction:
-        """Machine code of the function with this index."""
-        from brolga.jit.compile import compile_function  # the compiler is imported when there is something to compile
-
-        with collector_paused():
-            return compile_function(self.decoded, self.layout, func, self.settings)
 
 
 @final

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final, final
 
 from brolga.ir import trap_codes
 from brolga.ir.errors import BrolgaError, WasmtimeError
 
+from . import machine
+from .compilation import Compilation
 from .managed import Managed
 
 
@@ -129,24 +132,39 @@ class Frame(Managed):
         return f"{self._module_offset:#8x} - {self._module_name or '<unknown>'}!{name}"
 
 
+def _public_frame(frame: machine.Frame) -> Frame:
+    owner = frame.owner
+    assert isinstance(owner, Compilation)
+    decoded = owner.decoded
+    body = decoded.bodies[frame.func - decoded.imported_funcs]
+    name = decoded.func_names.get(frame.func)
+    # What a function does before its first operator (the stack check, lazy compilation) is at its start.
+    offset = frame.offset if frame.offset >= 0 else body.start
+    return Frame(frame.func, name, decoded.name or None, offset, body.start)
+
+
 class Trap(BrolgaError):
     """WebAssembly code ended abnormally, or a host function ended it with a trap of its own.
 
     `message` has the backtrace, if wasm was running, and the reason, which is also in `reason` alone.
     """
 
+    _code = -1  # of `brolga.ir.trap_codes`
+    _crossed: Sequence[machine.Frame] = ()  # the frames that it left through
+    _frames: list[Frame] | None = None  # the same for users, made when somebody asks
+
     def __init__(self, message: str) -> None:
         if not isinstance(message, str):
             raise TypeError("expected a str")
         super().__init__(message)
         self.reason = message
-        self._code = -1
-        self._frames: list[Frame] = []
 
     @classmethod
     def _of(cls, code: int) -> Trap:
         """The trap for one of the IR's trap codes."""
-        trap = cls(trap_codes.TRAP_MESSAGES[code])
+        message = trap_codes.TRAP_MESSAGES[code]
+        trap = cls.__new__(cls, message)
+        trap.reason = message
         trap._code = code
         return trap
 
@@ -154,16 +172,22 @@ class Trap(BrolgaError):
     def message(self) -> str:
         self.ptr()
         reason = self.reason if self._code < 0 else f"wasm trap: {self.reason}"
-        if not self._frames:
+        frames = self._made_frames()
+        if not frames:
             return reason
-        lines = [f"    {number}: {frame}" for number, frame in enumerate(self._frames)]
+        lines = [f"    {number}: {frame}" for number, frame in enumerate(frames)]
         return "\n".join(["error while executing at wasm backtrace:", *lines, "", "Caused by:", f"    {reason}"])
 
     @property
     def frames(self) -> list[Frame]:
         """The backtrace, innermost function first."""
         self.ptr()
-        return list(self._frames)
+        return list(self._made_frames())
+
+    def _made_frames(self) -> list[Frame]:
+        if self._frames is None:
+            self._frames = [_public_frame(frame) for frame in self._crossed]
+        return self._frames
 
     @property
     def trap_code(self) -> TrapCode | None:
@@ -173,6 +197,10 @@ class Trap(BrolgaError):
 
     def __str__(self) -> str:
         return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled and copied with the frames as users see them: those of the machine stand for code of this process."""
+        return type(self), self.args, {**vars(self), "_frames": self._made_frames(), "_crossed": ()}
 
 
 class WasmTimeout(Trap, TimeoutError):

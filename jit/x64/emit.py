@@ -45,7 +45,6 @@ from .insts import (
     CC_P,
     CMOV32,
     CMOV64,
-    INT3,
     JMP,
     JMP_RM,
     JMP_TABLE,
@@ -68,7 +67,7 @@ from .insts import (
     ZEROPS,
 )
 from .sequences import emit_sequence, emit_slow_path
-from .stubs import Stubs, emit_trap
+from .stubs import Stubs
 from .vcode import VCode
 
 # What is special about a row.
@@ -111,7 +110,6 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     code = vcode.code
     blocks = code.blocks
     moves = allocation.moves
-    signals = settings.signals
     frame = Frame(vcode, allocation)
     buffer = CodeBuffer(len(blocks), vcode.constants, vcode.constant_sizes, vcode.jump_tables)
     buffer.spill_base = frame.spill_base
@@ -167,7 +165,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
             elif special != _TERMINATOR:
                 _special(buffer, stubs, special, inst)
             elif op == TRAP:
-                emit_trap(buffer, inst.trap, signals)
+                stubs.emit_trap(inst.trap)
             elif op == RET:
                 emit_epilogue(buffer, frame)
             else:
@@ -191,9 +189,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
         buffer.source(-1)
         buffer.frame(0)
         buffer.bind(overflow)
-        emit_trap(buffer, STACK_OVERFLOW, signals)
-    if not signals:
-        encode(buffer, INT3, [])  # so that the return address of the last call lies within the function
+        stubs.emit_trap(STACK_OVERFLOW)
+    stubs.emit_trap_routine()
     for number, target in enumerate(forward):
         if target != number:
             buffer.labels[number] = buffer.labels[target]

@@ -8,7 +8,7 @@ from ..code import RELOC_TRAP
 from ..settings import Settings
 from .buffer import CodeBuffer
 from .encode import encode
-from .insts import CALL, UD2
+from .insts import CALL, JMP_REL
 from .vcode import VCode
 
 
@@ -40,6 +40,7 @@ class Stubs:
         "trap_codes",
         "trap_labels",
         "trap_locs",
+        "trap_routine",
         "used_registers",
         "vcode",
         "_trap_numbers",
@@ -57,6 +58,7 @@ class Stubs:
         self.trap_labels: list[int] = []
         self.trap_codes: list[int] = []
         self.trap_locs: list[int] = []
+        self.trap_routine = -1  # label of the jump to the trap routine, when there is one
         self._trap_numbers: dict[tuple[int, int], int] = {}
 
     def trap_label(self, code: int, loc: int) -> int:
@@ -81,15 +83,25 @@ class Stubs:
         for label, code, loc in zip(self.trap_labels, self.trap_codes, self.trap_locs, strict=True):
             buffer.source(loc)
             buffer.bind(label)
-            emit_trap(buffer, code, self.settings.signals)
+            self.emit_trap(code)
 
-
-def emit_trap(buffer: CodeBuffer, code: int, signals: bool) -> None:
-    """Trap here: an undefined instruction, or without signals a call to the trap routine, known by its return address."""
-    if signals:
+    def emit_trap(self, code: int) -> None:
+        """Trap here: call the trap routine, which knows by the return address where. An undefined instruction would be
+        shorter by three bytes, but its way through the kernel takes longer than all the rest of a trap: most hypervisors want
+        to see it first."""
+        buffer = self.buffer
+        if self.trap_routine < 0:
+            self.trap_routine = buffer.new_label()
         buffer.trap(code)
-        encode(buffer, UD2, [])
-    else:
         encode(buffer, CALL, [])
-        buffer.reloc(RELOC_TRAP, code)
-        buffer.trap(code)
+        buffer.rip_relative(self.trap_routine, 4)
+
+    def emit_trap_routine(self) -> None:
+        """The end of all these calls: one jump, with the function's only relocation for traps."""
+        if self.trap_routine >= 0:
+            buffer = self.buffer
+            buffer.source(-1)
+            buffer.frame(0)
+            buffer.bind(self.trap_routine)
+            encode(buffer, JMP_REL, [])
+            buffer.reloc(RELOC_TRAP, 0)

@@ -15,7 +15,7 @@ from brolga.ir import trap_codes
 from brolga.ir import types as ir_types
 from brolga.ir.errors import WasmtimeError
 from brolga.jit import builtins
-from brolga.jit.code import CompiledFunction
+from brolga.jit.code import TRAP_CALL_SIZE, CompiledFunction
 from brolga.jit.settings import BOUNDS_EXPLICIT, BOUNDS_GUARD, MEMORY_BASE_GS, MEMORY_BASE_REGISTER, Settings
 from brolga.jit.wasm.types import I32, I64, FuncType
 
@@ -123,6 +123,7 @@ class Machine:
         self._symbols: dict[str, object] = {
             **{name: value for name, value in vars(trap_codes).items() if isinstance(value, int)},
             "CELLS": hex(self._cells),
+            "TRAP_CALL_SIZE": TRAP_CALL_SIZE,
             "FUNCTIONS_START": hex(self.arena.functions),
             "FUNCTIONS_END": hex(self.arena.end),
         }

@@ -515,10 +515,18 @@ NO_STACK: Final = """
     jmp {TRAP_EXIT}
 """
 
-# Compiled code calls this at a trap (where faults are not used): its return address tells which.
+# Compiled code calls this at a trap that is no fault. It is recorded as if the call had faulted.
 TRAP_ROUTINE: Final = """
-    mov eax, -1
-    jmp {BUILTIN_TRAP}
+    mov r10, [r15 + {CTX_ACTIVATION}]
+    mov rcx, [rsp]
+    sub rcx, {TRAP_CALL_SIZE}
+    mov [r10 + {STATE_TRAP_PC}], rcx
+    lea rcx, [rsp + 8]
+    mov [r10 + {STATE_TRAP_STACK}], rcx
+    mov dword ptr [r10 + {STATE_TRAP_CODE}], -1
+    mov dword ptr [r10 + {STATE_TRAP_RETURN}], 0
+    mov qword ptr [r10 + {STATE_TRAP_ADDRESS}], 0
+    jmp {TRAP_EXIT}
 """
 
 # A builtin traps with the code in eax, its own return address at [rsp].

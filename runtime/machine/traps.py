@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from bisect import bisect_right
 from collections.abc import Callable
+from struct import Struct
 from typing import Final, final
 
 from brolga.ir.errors import BrolgaError
@@ -15,9 +16,9 @@ from . import layout as L
 from .code import find_code
 from .state import CLOSED, StoreState
 
-_i32 = ctypes.c_int32.from_address
-_u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
+
+_TRAP: Final = Struct("<QQQiI")  # from STATE_TRAP_PC to STATE_TRAP_RETURN
 
 MOST_FRAMES: Final = 20  # of a backtrace, as in Wasmtime: a stack overflow would have tens of thousands
 
@@ -25,14 +26,31 @@ MOST_FRAMES: Final = 20  # of a backtrace, as in Wasmtime: a stack overflow woul
 @final
 class Frame:
     """One wasm frame: `owner` of the code space (as given to `Machine.new_code_space`), function index in the module's index
-    space, and the offset of the operator in the module's bytes (-1 if unknown)."""
+    space, and where in its code. Which operator that is need not be known before somebody asks."""
 
-    __slots__ = ("func", "offset", "owner")
+    __slots__ = ("_function", "_place", "func", "owner")
 
-    def __init__(self, owner: object, func: int, offset: int) -> None:
+    def __init__(self, owner: object, func: int, function: CompiledFunction | None, place: int) -> None:
         self.owner = owner
         self.func = func
-        self.offset = offset
+        self._function = function
+        self._place = place
+
+    @property
+    def offset(self) -> int:
+        """The offset of the operator in the module's bytes, -1 if it is unknown."""
+        function = self._function
+        return -1 if function is None else _in_force(function.source_offsets, function.source_locs, self._place, -1)
+
+    def trap_code(self) -> int:
+        """The trap code of the faulting instruction or call of the trap routine that stands here; -1 if there is none."""
+        function, place = self._function, self._place
+        if function is None:
+            return -1
+        position = bisect_right(function.trap_offsets, place) - 1
+        if position < 0 or function.trap_offsets[position] != place:
+            return -1
+        return function.trap_codes[position]
 
 
 @final
@@ -87,19 +105,12 @@ def report_passing(exception: BaseException, wasm_stack: int) -> None:
 def raise_trap(state: StoreState) -> None:
     """Raise the exception of the trap that is recorded in the state. Called by the trap exit, on the native stack, with the
     dead wasm frames still in place."""
-    address = state.address
-    pc = _u64(address + L.STATE_TRAP_PC).value
-    stack = _u64(address + L.STATE_TRAP_STACK).value
-    fault = _u64(address + L.STATE_TRAP_ADDRESS).value
-    code = _i32(address + L.STATE_TRAP_CODE).value
-    returns = _u32(address + L.STATE_TRAP_RETURN).value != 0
+    pc, stack, fault, code, returns = _TRAP.unpack(ctypes.string_at(state.address + L.STATE_TRAP_PC, _TRAP.size))
+    frames = unwind(pc, stack, returns != 0)
     if code < 0:
-        code = _trap_code(pc, returns)
-        record = _u64(address + L.STATE_THREAD).value
-        low = _u64(record + L.THREAD_STACK_LOW).value
-        if not returns and low - L.STACK_GUARD <= fault < low:
+        code = frames[0].trap_code() if frames else -1
+        if fault and _is_in_guard(state, fault):
             code = STACK_OVERFLOW
-    frames = unwind(pc, stack, returns)
     if code < 0:
         raise UnexpectedFault(f"unexpected fault at pc {pc:#x}, address {fault:#x}, in {_describe(frames)}")
     raise _factory(TrapInfo(code, frames, fault, code == INTERRUPT and state.timed_out))
@@ -121,17 +132,10 @@ def _describe(frames: list[Frame]) -> str:
     return f"function {frames[0].func} at offset {frames[0].offset:#x}" if frames else "no known function"
 
 
-def _trap_code(pc: int, returns: bool) -> int:
-    """The trap code of a faulting instruction, or of the return address of a call to the trap routine; -1 if there is none."""
-    found = find_code(pc - 1 if returns else pc)
-    if found is None or found[1] is None:
-        return -1
-    function = found[1]
-    offset = found[3] + 1 if returns else found[3]
-    position = bisect_right(function.trap_offsets, offset) - 1
-    if position < 0 or function.trap_offsets[position] != offset:
-        return -1
-    return function.trap_codes[position]
+def _is_in_guard(state: StoreState, address: int) -> bool:
+    """Whether the address is in the guard area of the wasm stack that the state ran on."""
+    low: int = _u64(_u64(state.address + L.STATE_THREAD).value + L.THREAD_STACK_LOW).value
+    return low - L.STACK_GUARD <= address < low
 
 
 def _in_force(offsets: list[int], values: list[int], offset: int, otherwise: int) -> int:
@@ -152,14 +156,10 @@ def unwind(pc: int, stack: int, returns: bool) -> list[Frame]:
         if found is None:
             break
         space, function, func, offset = found
-        frames.append(Frame(space.owner, func, _location(function, offset)))
+        frames.append(Frame(space.owner, func, function, offset))
         if function is not None:
             stack += _in_force(function.frame_offsets, function.frame_sizes, offset, 0)
         pc = _u64(stack).value
         stack += 8
         returns = True
     return frames
-
-
-def _location(function: CompiledFunction | None, offset: int) -> int:
-    return -1 if function is None else _in_force(function.source_offsets, function.source_locs, offset, -1)

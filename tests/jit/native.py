@@ -20,7 +20,7 @@ from brolga.ir.parser import parse_function
 from brolga.ir.trap_codes import MEMORY_OUT_OF_BOUNDS, STACK_OVERFLOW
 from brolga.ir.types import F32, F64, TYPE_MASK
 from brolga.ir.verifier import verify
-from brolga.jit.code import RELOC_FUNC, CompiledFunction
+from brolga.jit.code import RELOC_FUNC, TRAP_CALL_SIZE, CompiledFunction
 from brolga.jit.compile import compile_ir
 from brolga.jit.debug import Knobs
 from brolga.jit.settings import BOUNDS_EXPLICIT, CPU_FEATURES, MEMORY_BASE_GS, MEMORY_BASE_REGISTER, Settings
@@ -82,6 +82,8 @@ out:
     add rsp, 8
     pop r15; pop r14; pop r13; pop r12; pop rbp; pop rbx
     ret
+trap_call:
+    sub qword ptr [rsp], {TRAP_CALL_SIZE}
 trap:
     pop rax
     mov [r15 + {TRAP_PC}], rax
@@ -147,9 +149,12 @@ class Native:
             False: self._put(_THUNK.format(SET_GS="", CHECK_BASE="sub r14, [r15 + 16]; or rbx, r14")),
         }
         text = _THUNK.format(SET_GS="", CHECK_BASE="sub r14, [r15 + 16]; or rbx, r14")
-        self.trap_routine = self.thunks[False] + len(assemble_text(text.split("trap:")[0] + "trap:", 0))
+        before_call, _, rest = text.partition("trap_call:")
+        self.trap_routine = self.thunks[False] + len(assemble_text(before_call + "trap_call:", 0))
+        after_call = rest.partition("trap:")[0]
+        faulted = self.thunks[False] + len(assemble_text(f"{before_call}trap_call:{after_call}trap:", 0))
         self.poll = self._put(_POLL)
-        handler = _HANDLER.format(START=self.start, SIZE=CODE_SIZE, TRAP=self.trap_routine)
+        handler = _HANDLER.format(START=self.start, SIZE=CODE_SIZE, TRAP=faulted)
         self.handler = self._put(handler)
         self.first_free = self.used
         self._old: list[_SigAction] = []

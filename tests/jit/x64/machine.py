@@ -9,7 +9,7 @@ import signal
 import struct
 from bisect import bisect_right
 
-from brolga.jit.code import RELOC_TRAP, CompiledFunction
+from brolga.jit.code import RELOC_TRAP, TRAP_CALL_SIZE, CompiledFunction
 from brolga.jit.settings import Settings
 from brolga.jit.x64.emit import emit
 from brolga.jit.x64.inst import Amode, Inst
@@ -36,6 +36,7 @@ out:
     ret
 trap:
     pop rax
+    sub rax, {TRAP_CALL_SIZE}
     mov rsp, [r15 + 8]; mov rbx, [r15 + 16]
     mov [rbx + {TRAPPED_AT}], rax
     jmp out
@@ -154,9 +155,7 @@ class Result:
         self.xmm = block[XMM_RESULT : XMM_RESULT + 8]
         self.f64: float = struct.unpack("<d", self.xmm)[0]
         trapped: int = struct.unpack_from("<Q", block, TRAPPED_AT)[0]
-        self.trapped_at = (
-            trapped - address if trapped else -1
-        )  # offset of the return address of the call to the trap routine
+        self.trapped_at = trapped - address if trapped else -1  # offset of the call of the trap routine
 
     def trap(self, function: CompiledFunction) -> int:
         """The trap code, or -1."""

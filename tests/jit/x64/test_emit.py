@@ -72,7 +72,7 @@ def test_frame_table_holds_at_every_instruction(machine: Machine, saved: list[in
         visited |= set(steps.offsets)
         assert machine.call(address, [argument]).gpr == (5 if argument else 0)
     not_run = {i.address for i in cs.disasm(function.code[: function.code_size], 0)} - visited
-    assert len(not_run) == (1 if guard else 2)  # the final int3, and the overflow stub
+    assert len(not_run) == (0 if guard else 2)  # the overflow stub
 
 
 def test_large_frames_touch_each_page() -> None:
@@ -105,7 +105,7 @@ def test_stack_limit(machine: Machine) -> None:
     for limit, code in ((lowest, -1), (lowest + 8, trap_codes.STACK_OVERFLOW), ((1 << 63), trap_codes.STACK_OVERFLOW)):
         machine.memory[at : at + 8] = struct.pack("<Q", limit)
         assert machine.call(address).trap(function) == code
-    offset = function.trap_offsets[function.trap_codes.index(trap_codes.STACK_OVERFLOW)] - 1
+    offset = function.trap_offsets[function.trap_codes.index(trap_codes.STACK_OVERFLOW)]
     index = max(i for i, o in enumerate(function.frame_offsets) if o <= offset)
     assert function.frame_sizes[index] == 0
 
@@ -477,7 +477,7 @@ def test_cold_blocks_come_last_and_aligned_ones_are_aligned() -> None:
 # Traps and side tables --------------------------------------------------------------------------------------------
 
 
-def test_traps_by_signal() -> None:
+def test_where_traps_are_noted() -> None:
     load = inst(x.MOV32, [RAX, RDI], 0, Amode(AMODE_REGISTERS, 1), trap_codes.MEMORY_OUT_OF_BOUNDS, 10)
     same = [inst(x.TRAP_IF, [], cc, None, trap_codes.INTEGER_OVERFLOW, 11) for cc in (x.CC_E, x.CC_NE_OR_P)]
     other_code = inst(x.TRAP_IF, [], x.CC_B, None, trap_codes.BAD_SIGNATURE, 11)
@@ -492,23 +492,26 @@ def test_traps_by_signal() -> None:
     assert [(code[o].mnemonic, c) for o, c in at.items()] == [
         ("mov", trap_codes.MEMORY_OUT_OF_BOUNDS),
         ("cvtsi2sd", trap_codes.MEMORY_OUT_OF_BOUNDS),
-        ("ud2", trap_codes.UNREACHABLE),
-        ("ud2", trap_codes.INTEGER_OVERFLOW),
-        ("ud2", trap_codes.BAD_SIGNATURE),
-        ("ud2", trap_codes.BAD_SIGNATURE),
+        ("call", trap_codes.UNREACHABLE),
+        ("call", trap_codes.INTEGER_OVERFLOW),
+        ("call", trap_codes.BAD_SIGNATURE),
+        ("call", trap_codes.BAD_SIGNATURE),
     ]
 
     def loc(offset: int) -> int:
         return [l for o, l in zip(function.source_offsets, function.source_locs, strict=True) if o <= offset][-1]
 
     assert [loc(offset) for offset in at] == [10, 13, 14, 11, 11, 12]
-    assert function.source_locs == [-1, 10, 11, 12, 13, 14, 11, 11, 12]
-    targets = [int(i.op_str, 0) for i in code.values() if i.mnemonic[0] == "j"]
+    assert function.source_locs == [-1, 10, 11, 12, 13, 14, 11, 11, 12, -1]
+    *branches, last = [i for i in code.values() if i.mnemonic[0] == "j"]
+    targets = [int(i.op_str, 0) for i in branches]
     assert [at[target] for target in targets] == [trap_codes.INTEGER_OVERFLOW] * 3 + [trap_codes.BAD_SIGNATURE] * 2
-    assert not function.relocations
+    assert {int(i.op_str, 0) for i in code.values() if i.mnemonic == "call"} == {last.address}
+    assert [(r.kind, r.offset) for r in function.relocations] == [(RELOC_TRAP, last.address + 1)]
+    assert (function.frame_offsets[-1], function.frame_sizes[-1]) == (last.address, 0)
 
 
-def test_traps_by_call(machine: Machine) -> None:
+def test_traps_are_calls(machine: Machine) -> None:
     program = Program()
     program.spill_slots = 3
     program.used_registers = 1 << RBX
@@ -522,8 +525,7 @@ def test_traps_by_call(machine: Machine) -> None:
         ]
     )
     function = program.emit()
-    assert [r.kind for r in function.relocations] == [RELOC_TRAP] * 3
-    assert {r.target for r in function.relocations} == set(function.trap_codes)
+    assert [r.kind for r in function.relocations] == [RELOC_TRAP]
     address = machine.load(function)
     codes = [machine.call(address, [value]).trap(function) for value in (0, 5, 6)]
     assert codes == [trap_codes.INTEGER_DIVISION_BY_ZERO, trap_codes.NULL_REFERENCE, trap_codes.UNREACHABLE]

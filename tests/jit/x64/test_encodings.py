@@ -182,28 +182,32 @@ def amodes(at: int, salt: int) -> list[tuple[Amode, list[int]]]:
     return result
 
 
-def calls() -> list[Case]:
-    """CALL with its relocation applied, each behind the one before."""
+RELOCATED = (insts.CALL, insts.JMP_REL)
+
+
+def relocated(op: int) -> list[Case]:
+    """CALL or JMP_REL with its relocation applied, each behind the one before."""
     result: list[Case] = []
-    edges = (0, -5, 1, -1, 0x7F, -0x80, 0x80, -0x81, 0x7FFF, -0x8000, 0x8000, 0xFFFF, 0x7FFF_FFFF, -0x8000_0000)
+    edges = [0, -5, 1, -1, 0x7F, -0x80] if op == insts.CALL else []  # a jump so near has a shorter form
+    edges += [0x80, -0x90, 0x7FFF, -0x8000, 0x8000, 0xFFFF, 0x7FFF_FFFF, -0x8000_0000]
     for displacement in edges:
-        case = Case(insts.CALL, [], 0, None)
+        case = Case(op, [], 0, None)
         end = ADDRESS + 5 * len(result) + 5
         buffer = CodeBuffer(0, [], [], [])
-        encode(buffer, insts.CALL, [])
+        encode(buffer, op, [])
         buffer.reloc(RELOC_FUNC, 0)
         (relocation,) = buffer.finish(0).relocations
         code = bytearray(case.bytes)
         field = displacement + end + relocation.addend - (end - 5 + relocation.offset)
         code[relocation.offset : relocation.offset + 4] = field.to_bytes(4, "little", signed=True)
-        case.bytes, case.text = bytes(code), f"call {end + displacement:#x}"
+        case.bytes, case.text = bytes(code), f"{ROWS[op].mnemonic} {end + displacement:#x}"
         result.append(case)
     return result
 
 
 def cases(op: int) -> list[Case]:
-    if op == insts.CALL:
-        return calls()
+    if op in RELOCATED:
+        return relocated(op)
     row = ROWS[op]
     result: list[Case] = []
     imms = immediates(row)
@@ -292,7 +296,7 @@ def read(code: bytes) -> list[tuple[bytes, str]]:
 
 @pytest.mark.parametrize("op", ENCODED, ids=[NAMES[op] for op in ENCODED])
 def test_row(op: int) -> None:
-    width = 64 if op == insts.CALL else ROWS[op].imm_width
+    width = 64 if op in RELOCATED else ROWS[op].imm_width
     todo = cases(op)
     ours = read(b"".join(case.bytes for case in todo))
     assert [code for code, _ in ours] == [case.bytes for case in todo]

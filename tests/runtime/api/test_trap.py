@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import gc
 import pickle
 from typing import Any
 
@@ -154,3 +156,27 @@ def test_exceptions_pickle(store: Store) -> None:
     assert trap.trap_code == TrapCode.UNREACHABLE
     assert str(trap) == str(caught.value)
     assert [frame.func_index for frame in trap.frames] == [0]
+
+
+def test_pickled_and_copied_with_frames(store: Store) -> None:
+    text = '(module $m (func $f (export "run") nop unreachable))'
+    run: Any = Instance(store, Module(store.engine, text), []).exports(store)["run"]
+    for copied in (lambda trap: pickle.loads(pickle.dumps(trap)), copy.copy, copy.deepcopy):
+        with pytest.raises(Trap) as caught:
+            run(store)
+        again = copied(caught.value)
+        assert (again.message, again.trap_code) == (caught.value.message, TrapCode.UNREACHABLE)
+        assert [str(frame) for frame in again.frames] == [str(frame) for frame in caught.value.frames]
+        assert [frame.func_name for frame in again.frames] == ["f"]
+
+
+def test_frames_outlive_module_and_store() -> None:
+    store = Store()
+    text = '(module $m (func $f (export "run") unreachable))'
+    run: Any = Instance(store, Module(store.engine, text), []).exports(store)["run"]
+    with pytest.raises(Trap) as caught:
+        run(store)
+    trap = caught.value.with_traceback(None)
+    del run, store, caught
+    gc.collect()
+    assert [(frame.func_name, frame.module_name) for frame in trap.frames] == [("f", "m")]

@@ -190,9 +190,9 @@ def test_all_ways_of_calling() -> None:
 
 def test_traps_and_exceptions(platform: str) -> None:
     store = Store()
-    ud2 = function(0, "trap: call 0\nend:", traps={"end": trap_codes.UNREACHABLE}, calls={"trap": -1})
+    unreachable = function(0, "trap: call 0", traps={"trap": trap_codes.UNREACHABLE}, calls={"trap": -1})
     calls = function(1, f"push rbp\n{call_import()}\n pop rbp\n ret", {"start": 0})
-    world = World([ud2, calls], platform)
+    world = World([unreachable, calls], platform)
 
     def host() -> None:
         raise KeyError("host")

@@ -82,9 +82,9 @@ def test_fault_becomes_trap_with_frames(name: str) -> None:
 
 
 def test_trap_routine_becomes_trap_with_frames() -> None:
-    body = "jumps: call 0\ntrap:"
+    body = "trap: call 0"
     trapping = function(
-        1, LEAF.format(body=body), LEAF_FRAMES, {"trap": trap_codes.INTEGER_OVERFLOW}, {"jumps": -1}, {"reserved": 110}
+        1, LEAF.format(body=body), LEAF_FRAMES, {"trap": trap_codes.INTEGER_OVERFLOW}, {"trap": -1}, {"reserved": 110}
     )
     for platform in ("linux", "minimal"):
         world = World([caller(), trapping], platform)
@@ -129,8 +129,7 @@ def test_stack_overflow_by_explicit_check() -> None:
         mov rax, [r15]
         cmp rsp, [rax]
         ja room
-    traps: call 0
-    trap:
+    trap: call 0
     room:
         push rbx
     pushed:
@@ -144,7 +143,7 @@ def test_stack_overflow_by_explicit_check() -> None:
         text,
         {"start": 0, "pushed": 8, "popped": 0},
         {"trap": trap_codes.STACK_OVERFLOW},
-        {"calls": 0, "traps": -1},
+        {"calls": 0, "trap": -1},
     )
     world = World([recursive], "minimal")
     for _ in range(3):
