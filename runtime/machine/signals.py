@@ -121,11 +121,18 @@ later:                            # it may chain to us in turn: then the older o
     push rbx
     push r12
     push r13
+    mov r13, rdx
     lea rbx, [rcx + rax*8 + {LATER}]
     mov r12, r8
     mov qword ptr [rbx], 0
     call r8
     mov [rbx], r12
+    mov rcx, {HANDLERS}
+    mov rax, [r13 + {UC_RIP}]
+    cmp rax, [rcx + {LAST_PC}]
+    je untouched
+    mov qword ptr [rcx + {LAST_COUNT}], 0  # it leads the thread elsewhere, which is a cure: the next such fault is another
+untouched:
     pop r13
     pop r12
     pop rbx

@@ -159,6 +159,29 @@ def test_other_runtime_with_its_own_handlers() -> None:
     """)
 
 
+def test_other_runtime_with_the_same_trap_again_and_again() -> None:
+    """The handler that we chain to leads the thread elsewhere: no reason to take its faults for one that it cannot cure."""
+    pytest.importorskip("wasmtime")
+    run("""
+        world = World(CODE)
+        assert trap(world) == OOB
+        import wasmtime
+        store = wasmtime.Store()
+        module = wasmtime.Module(store.engine, '(module (func (export "f") unreachable))')
+        theirs = wasmtime.Instance(store, module, []).exports(store)["f"]
+        def catch():
+            try:
+                theirs(store)
+            except wasmtime.Trap:
+                return
+            raise AssertionError
+        catch()
+        machine().take_first_place()
+        for _ in range(2500):
+            catch()
+    """)
+
+
 @pytest.mark.parametrize(
     "replace",
     [
