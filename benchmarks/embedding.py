@@ -1,21 +1,31 @@
-"""What the embedding API costs: Brolga, wasmtime-py and plain Python, side by side in one process.
+"""What the embedding API costs: Brolga, wasmtime-py and plain Python, side by side.
 
-    python benchmarks/embedding.py [--rounds N] [--json FILE]
+    python benchmarks/embedding.py [--rounds N] [--json FILE] [ROW ...]
 
-Each row is one small program. Rounds go over the columns in turn, so that a disturbance of the machine hits all of them; figures
-are the least time of one operation over the rounds. The ratio is to wasmtime-py, where it has the operation, else to Python.
+Each row is one statement, the same for every column that has it: the names in it mean objects of Brolga, of wasmtime-py, or
+Python's own functions. It is timed by `timeit`, in processor time, and the loop's cost is taken off. Rounds go over the columns
+in turn, so that a disturbance of the machine hits all of them alike, and figures are the least time of one operation over
+the rounds: what it takes when nothing disturbs. `noise` is the median of the first column's rounds over their least; from
+1.2 on, the machine is not quiet, and ratios mean more than times.
+
+Rows about whole processes are processor time (user and system) of a process whose bytecode is there already, without that
+of `python -c pass`, which is a row of its own. The ratio is to wasmtime-py, where it has the operation, else to Python.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
+from timeit import Timer
+from types import SimpleNamespace
 from typing import Any, Final
 
 from rich.console import Console
@@ -54,16 +64,38 @@ HELLO: Final = r"""(module
     (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))))"""
 
 CALLBACKS: Final = 100
-ITERATIONS: Final = 100  # of the function with a loop
 
-Operation = tuple[Callable[[], Any], int]  # what to time, and how many operations one call of it does
+# What is timed: the statement, and how many operations it does.
+ROWS: Final[dict[str, tuple[str, int]]] = {
+    "call, leaf": ("leaf(store, 5)", 1),
+    "call, loop of 100": ("loop(store, 100)", 1),
+    "host callback": (f"callbacks(store, {CALLBACKS})", CALLBACKS),
+    "trap caught": ("try:\n trap(store)\nexcept Trap:\n pass", 1),
+    "memory.read of 8 bytes": ("memory.read(store, 16, 24)", 1),
+    "memory.write of 8 bytes": ("memory.write(store, data, 16)", 1),
+    "memory.read of 64 KiB": ("memory.read(store, 0, 65536)", 1),
+    "memory.size": ("memory.size(store)", 1),
+    "memory.data_len": ("memory.data_len(store)", 1),
+    "table.get": ("table.get(store, 0)", 1),
+    "table.set": ("table.set(store, 1, leaf)", 1),
+    "table.size": ("table.size(store)", 1),
+    "global.value": ("variable.value(store)", 1),
+    "global.set_value": ("variable.set_value(store, 7)", 1),
+    "instantiate and drop, with its store": ("Instance(Store(engine), small, [])", 1),
+    "the same, and all exports": ("s = Store(engine)\nInstance(s, small, []).exports(s)", 1),
+    "load(): it.leaf(5)": ("it.leaf(5)", 1),
+    "load(): it.loop(100)": ("it.loop(100)", 1),
+    "load(): it.memory[16:24]": ("it.memory[16:24]", 1),
+    "load(): memoryview(it.memory)": ("memoryview(it.memory)", 1),
+}
+_LOADED: Final = frozenset(name for name in ROWS if name.startswith("load()"))
+_PYTHON: Final = frozenset(
+    ("call, leaf", "call, loop of 100", "host callback", "trap caught", "load(): it.leaf(5)", "load(): it.loop(100)")
+)
+Round = Callable[[], float]  # takes one measurement: microseconds of one operation
 
 
-def python_leaf(x: int) -> int:
-    return x + 1
-
-
-def python_loop(x: int) -> int:
+def python_loop(store: object, x: int) -> int:
     total = 0
     while x:
         total += x
@@ -75,7 +107,7 @@ def host(x: int) -> int:
     return x
 
 
-def python_callbacks(count: int) -> int:
+def python_callbacks(store: object, count: int) -> int:
     result = 0
     while count:
         result = host(count)
@@ -83,146 +115,153 @@ def python_callbacks(count: int) -> int:
     return result
 
 
-def python_trap() -> None:
-    try:
-        raise ValueError
-    except ValueError:
-        pass
+def python_trap(store: object) -> None:
+    raise ValueError
 
 
-def operations(w: Any) -> dict[str, Operation]:
-    """By row, for one of the two packages."""
+def python_names() -> dict[str, Any]:
+    """What the names in the statements mean in plain Python."""
+
+    def it_loop(x: int) -> int:
+        total = 0
+        while x:
+            total += x
+            x -= 1
+        return total
+
+    return {
+        "store": object(),
+        "leaf": lambda store, x: x + 1,
+        "loop": python_loop,
+        "callbacks": python_callbacks,
+        "trap": python_trap,
+        "Trap": ValueError,
+        "it": SimpleNamespace(leaf=lambda x: x + 1, loop=it_loop),
+    }
+
+
+def names(w: Any) -> dict[str, Any]:
+    """What they mean with one of the two packages."""
     store = w.Store()
     module = w.Module(store.engine, WAT)
     i32 = w.ValType.i32()
     exports = w.Instance(store, module, [w.Func(store, w.FuncType([i32], [i32]), host)]).exports(store)
-    leaf, loop, callbacks, trap = (exports[name] for name in ("leaf", "loop", "callbacks", "trap"))
-    memory, table, variable = exports["memory"], exports["table"], exports["global"]
-    small = w.Module(store.engine, INSTANTIATED)
-
-    def catch() -> None:
-        try:
-            trap(store)
-        except w.Trap:
-            pass
-
-    def instantiate() -> None:
-        w.Instance(w.Store(store.engine), small, [])
-
-    def instantiate_and_export() -> None:
-        own = w.Store(store.engine)
-        w.Instance(own, small, []).exports(own)
-
-    data = b"abcdefgh"
     return {
-        "call, leaf": (lambda: leaf(store, 5), 1),
-        "call, loop of 100": (lambda: loop(store, ITERATIONS), 1),
-        "host callback": (lambda: callbacks(store, CALLBACKS), CALLBACKS),
-        "trap caught": (catch, 1),
-        "memory.read of 8 bytes": (lambda: memory.read(store, 16, 24), 1),
-        "memory.write of 8 bytes": (lambda: memory.write(store, data, 16), 1),
-        "memory.read of 64 KiB": (lambda: memory.read(store, 0, 65536), 1),
-        "memory.size": (lambda: memory.size(store), 1),
-        "table.get": (lambda: table.get(store, 0), 1),
-        "table.set": (lambda: table.set(store, 1, leaf), 1),
-        "global.value": (lambda: variable.value(store), 1),
-        "global.set_value": (lambda: variable.set_value(store, 7), 1),
-        "instantiate and drop, with its store": (instantiate, 1),
-        "the same, and all exports": (instantiate_and_export, 1),
+        **{name: exports[name] for name in ("leaf", "loop", "callbacks", "trap", "memory", "table")},
+        "variable": exports["global"],
+        "store": store,
+        "engine": store.engine,
+        "small": w.Module(store.engine, INSTANTIATED),
+        "data": b"abcdefgh",
+        **{name: getattr(w, name) for name in ("Trap", "Instance", "Store")},
+        "it": w.load(WAT, {"": {"host": host}}) if hasattr(w, "load") else None,
     }
 
 
-def bound_operations(w: Any) -> dict[str, Operation]:
-    """As `operations`, with what `load` returns."""
-    it = w.load(WAT, {"": {"host": host}})
+def statement(text: str, operations: int, table: dict[str, Any], seconds: float = 0.01) -> Round:
+    """Rounds of about `seconds`."""
+    timer = Timer(text, timer=time.thread_time, globals=table)
+    timer.timeit(20)  # routines are made when functions are called often
+    count = 1
+    while (elapsed := timer.timeit(count)) < seconds / 2:
+        count = max(2 * count, int(count * seconds / max(elapsed, 1e-6) / 2))
+    loop = min(Timer("pass", timer=time.thread_time).repeat(20, count))
+
+    def one_round() -> float:
+        return 1e6 * (timer.timeit(count) - loop) / (count * operations)
+
+    return one_round
+
+
+def process(*arguments: str) -> Round:
+    """Rounds of one process: its processor time."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+    def one_round() -> float:
+        with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, env=environment) as child:
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise SystemExit(f"{arguments} failed")
+        return 1e6 * (usage.ru_utime + usage.ru_stime)
+
+    one_round()  # writes bytecode, fills caches
+    return one_round
+
+
+def process_rows(hello: Path) -> dict[str, dict[str, Round]]:
+    """The rows about processes."""
+    start = "import wasmtime as w; s = w.Store(); c = w.WasiConfig(); c.inherit_stdout(); s.set_wasi(c)"
+    start += f"; l = w.Linker(s.engine); l.define_wasi(); m = w.Module.from_file(s.engine, {str(hello)!r})"
+    start += "; l.instantiate(s, m).exports(s)['_start'](s)"
     return {
-        "load(): it.leaf(5)": (lambda: it.leaf(5), 1),
-        "load(): it.loop(100)": (lambda: it.loop(ITERATIONS), 1),
-        "load(): it.memory[16:24]": (lambda: it.memory[16:24], 1),
-        "load(): memoryview(it.memory)": (lambda: memoryview(it.memory), 1),
+        "python -c pass": {"python": process("-c", "pass")},
+        "import": {"brolga": process("-c", "import brolga"), "wasmtime": process("-c", "import wasmtime")},
+        "hello world": {"brolga": process("-m", "brolga", "run", str(hello)), "wasmtime": process("-c", start)},
     }
 
 
-PYTHON: Final[dict[str, Operation]] = {
-    "call, leaf": (lambda: python_leaf(5), 1),
-    "call, loop of 100": (lambda: python_loop(ITERATIONS), 1),
-    "host callback": (lambda: python_callbacks(CALLBACKS), CALLBACKS),
-    "trap caught": (python_trap, 1),
-    "load(): it.leaf(5)": (lambda: python_leaf(5), 1),
-    "load(): it.loop(100)": (lambda: python_loop(ITERATIONS), 1),
-}
-
-
-def process(*command: str) -> Operation:
-    def run() -> None:
-        subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
-
-    return run, 1
-
-
-def timed(operation: Operation, seconds: float) -> float:
-    """Microseconds of one operation: the mean over about `seconds`."""
-    function, per_call = operation
-    count, elapsed = 1, 0.0
-    while True:
-        repetitions = range(count)
-        start = time.perf_counter()
-        for _ in repetitions:
-            function()
-        elapsed = time.perf_counter() - start
-        if elapsed >= seconds or count >= 1 << 24:
-            return 1e6 * elapsed / (count * per_call)
-        count = count * 2 if elapsed <= 0 else max(2 * count, int(count * seconds / elapsed))
-
-
-def measure(columns: dict[str, dict[str, Operation]], rounds: int) -> dict[str, dict[str, float]]:
-    """Least microseconds by row and column."""
-    rows: dict[str, dict[str, float]] = {}
-    for name in dict.fromkeys(name for column in columns.values() for name in column):
-        found = rows[name] = {}
+def measure(rows: dict[str, dict[str, Round]], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Microseconds of each round by row and column."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, columns in rows.items():
+        found[name] = {column: [] for column in columns}
         for _ in range(rounds):
-            for column, table in columns.items():
-                if name in table:
-                    found[column] = min(timed(table[name], 0.02), found.get(column, float("inf")))
-    return rows
+            for column, one_round in columns.items():
+                found[name][column].append(one_round())
+    return found
+
+
+def report(found: dict[str, dict[str, list[float]]]) -> tuple[Table, dict[str, dict[str, float]]]:
+    """The table, and the least of each row and column."""
+    least = {name: {column: min(values) for column, values in row.items()} for name, row in found.items()}
+    base = least.get("python -c pass", {}).get("python", 0.0)
+    for name in ("import", "hello world"):
+        for column in least.get(name, {}):
+            least[name][column] -= base
+    columns = ("brolga", "wasmtime", "python")
+    table = Table("microseconds", *columns, "ratio", "noise", title="Costs of the embedding API")
+    for name, row in least.items():
+        cells = [f"{row[column]:,.3f}" if column in row else "" for column in columns]
+        other = row.get("wasmtime", row.get("python", 0.0))
+        ratio = f"{row['brolga'] / other:.3f}" if "brolga" in row and other else ""
+        rounds = next(iter(found[name].values()))
+        table.add_row(name, *cells, ratio, f"{median(rounds) / min(rounds):.2f}")
+    return table, least
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Costs of the embedding API")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="only rows that contain one of these words")
     options = parser.parse_args()
     import wasmtime
 
     import brolga
 
-    hello = Path(tempfile.mkdtemp()) / "hello.wasm"
-    hello.write_bytes(brolga.wat2wasm(HELLO))
-    start = "import wasmtime as w; s = w.Store(); c = w.WasiConfig(); c.inherit_stdout(); s.set_wasi(c); l = w.Linker(s.engine)"
-    start += f"; l.define_wasi(); m = w.Module.from_file(s.engine, {str(hello)!r}); l.instantiate(s, m).exports(s)['_start'](s)"
-    columns: dict[str, dict[str, Operation]] = {
-        "brolga": {
-            **operations(brolga),
-            **bound_operations(brolga),
-            "import": process("-c", "import brolga"),
-            "hello world": process("-m", "brolga", "run", str(hello)),
-        },
-        "wasmtime": {
-            **operations(wasmtime),
-            "import": process("-c", "import wasmtime"),
-            "hello world": process("-c", start),
-        },
-        "python": {**PYTHON, "import": process("-c", "pass"), "hello world": process("-c", "print('hello')")},
+    meanings = {"brolga": names(brolga), "wasmtime": names(wasmtime), "python": python_names()}
+    has = {"brolga": set(ROWS), "wasmtime": set(ROWS) - _LOADED, "python": _PYTHON}
+
+    def wanted(name: str) -> bool:
+        return not options.rows or any(word in name for word in options.rows)
+
+    rows = {
+        name: {c: statement(text, count, meanings[c]) for c in meanings if name in has[c]}
+        for name, (text, count) in ROWS.items()
+        if wanted(name)
     }
-    rows = measure(columns, options.rounds)
-    table = Table("microseconds", *columns, "ratio", title="Costs of the embedding API")
-    for name, found in rows.items():
-        ratio = found["brolga"] / found.get("wasmtime", found.get("python", float("nan")))
-        cells = [f"{found[column]:,.3f}" if column in found else "" for column in columns]
-        table.add_row(name, *cells, f"{ratio:.3f}")
+    if any(map(wanted, ("import", "hello world"))):
+        with tempfile.TemporaryDirectory() as directory:
+            hello = Path(directory) / "hello.wasm"
+            hello.write_bytes(brolga.wat2wasm(HELLO))
+            found = measure(rows, options.rounds) | measure(process_rows(hello), options.rounds)
+    else:
+        found = measure(rows, options.rounds)
+    table, least = report(found)
     Console().print(table)
     if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=1))
+        Path(options.json).write_text(json.dumps(least, indent=1))
 
 
 if __name__ == "__main__":
