@@ -21,14 +21,15 @@ class Settings:
     bounds           BOUNDS_GUARD or BOUNDS_EXPLICIT
     signals          faults become traps by signal handler; else division and the like are checked by compares and a trap
                      calls the trap routine (CompiledFunction.traps then names return addresses)
-    stack_guard      stack overflow faults on a guard area; else function entries compare rsp with ACTIVATION_STACK_LIMIT
+    stack_guard      the stack ends in a guard area, on which overflow faults
+    stack_limit      function entries compare rsp with ACTIVATION_STACK_LIMIT; without a guard area they always do
     poll             loop heads and function entries test ACTIVATION_INTERRUPT
     fuel             functions account for the fuel that they use at ACTIVATION_FUEL
     opt_level        0: no optimisation beyond what building gives, 1: cheap passes, 2: all
     features         the set of names from CPU_FEATURES that may be used
     """
 
-    __slots__ = ("memory_base", "bounds", "signals", "stack_guard", "poll", "opt_level", "features", "fuel")
+    __slots__ = ("memory_base", "bounds", "signals", "stack_guard", "poll", "opt_level", "features", "fuel", "stack_limit")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Settings:
         opt_level: int = 2,
         features: frozenset[str] = frozenset(),
         fuel: bool = False,
+        stack_limit: bool = False,
     ) -> None:
         self.memory_base = memory_base
         self.bounds = bounds
@@ -49,12 +51,14 @@ class Settings:
         self.opt_level = opt_level
         self.features = features
         self.fuel = fuel
+        self.stack_limit = stack_limit
 
     def describe(self) -> str:
         """All but the CPU features, as text: code compiled with settings that read alike fits in the same places."""
         return (
             f"memory_base={self.memory_base} bounds={self.bounds} signals={int(self.signals)} "
-            f"stack_guard={int(self.stack_guard)} poll={int(self.poll)} opt_level={self.opt_level} fuel={int(self.fuel)}"
+            f"stack_guard={int(self.stack_guard)} poll={int(self.poll)} opt_level={self.opt_level} fuel={int(self.fuel)} "
+            f"stack_limit={int(self.stack_limit)}"
         )
 
     def describe_features(self) -> str:

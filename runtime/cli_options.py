@@ -16,7 +16,7 @@ from .store import Store
 
 CODEGEN_HELP: Final = "cache[=y|n], cache-config=FILE"
 WASM_HELP: Final = (
-    "timeout=TIME (2s, 100ms), fuel=N, max-memory-size=BYTES, max-instances=N, max-memories=N, max-tables=N, "
+    "timeout=TIME (2s, 100ms), fuel=N, max-wasm-stack=BYTES, max-memory-size=BYTES, max-instances=N, max-memories=N, max-tables=N, "
     "max-table-elements=N, or a feature such as bulk-memory[=y|n]"
 )
 
@@ -72,11 +72,11 @@ def parse_time(text: str) -> float:
 class WasmOptions:
     """What `-W` asks for. `timeout`: seconds that the program may run, 0 for ever."""
 
-    __slots__ = ("_features", "_fuel", "_limits", "max_stack", "timeout")
+    __slots__ = ("_features", "_fuel", "_limits", "_max_stack", "timeout")
 
     def __init__(self, groups: Sequence[str]) -> None:
         self.timeout = 0.0
-        self.max_stack = 0
+        self._max_stack = -1  # as it comes
         self._fuel = -1  # no accounting
         self._limits: dict[str, int] = {}
         self._features: list[tuple[str, str, bool]] = []
@@ -88,7 +88,7 @@ class WasmOptions:
             elif name == "fuel":
                 self._fuel = _units(value)
             elif name == "max-wasm-stack":
-                self.max_stack = _number(name, value)
+                self._max_stack = _number(name, value)
             elif name in _LIMITS:
                 self._limits[_LIMITS[name]] = _number(name, value)
             else:
@@ -96,8 +96,8 @@ class WasmOptions:
 
     def configure(self, config: Config) -> None:
         """Set the options that are the engine's. What it does not have is refused."""
-        if self.max_stack:
-            config.max_wasm_stack = self.max_stack
+        if self._max_stack >= 0:
+            config.max_wasm_stack = self._max_stack
         if self._fuel >= 0:
             config.consume_fuel = True
         if self.timeout:

@@ -7,11 +7,13 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, final
 
+from brolga.ir.errors import WasmtimeError
 from brolga.ir.trap_codes import INTERRUPT
 
 from .cache import wants_compiler
 from .config import Config
 from .machine import Machine, machine
+from .machine.layout import STACK_SIZE
 from .managed import Managed
 
 if TYPE_CHECKING:
@@ -47,11 +49,23 @@ class Epoch:
             state.refuse(INTERRUPT)
 
 
+def _max_stack(config: Config) -> int:
+    """What is configured, 0 if nothing is."""
+    size = config._max_stack
+    if size is None:
+        return 0
+    if size == 0:
+        raise WasmtimeError("max_wasm_stack size cannot be zero")
+    if not 0 < size <= STACK_SIZE:
+        raise WasmtimeError("max_wasm_stack size cannot exceed the async_stack_size")
+    return size
+
+
 @final
 class Engine(Managed):
     """What stores and modules have in common: platform, compiler settings. Modules of one engine work in its stores only."""
 
-    __slots__ = ("cache", "eager", "epoch", "machine", "settings", "shared_memory")
+    __slots__ = ("cache", "eager", "epoch", "machine", "max_stack", "settings", "shared_memory")
 
     def __init__(self, config: Config | None = None) -> None:
         if config is None:
@@ -61,6 +75,8 @@ class Engine(Managed):
         self.machine: Machine = machine(config._platform or os.environ.get("BROLGA_PLATFORM", "linux"))
         self.settings = self.machine.settings(config._opt_level)
         self.settings.fuel = config._fuel
+        self.max_stack = _max_stack(config)
+        self.settings.stack_limit = self.max_stack > 0
         self.eager = config._eager
         self.cache = None if wants_compiler() else config._cache
         self.epoch = Epoch() if config._epochs else None

@@ -152,6 +152,8 @@ class Store(Managed):
         self._machine: Machine = engine.machine
         self._epoch = engine.epoch
         self._state = engine.machine.new_state()
+        if engine.max_stack:
+            self._state.max_stack = engine.max_stack
         self._fuel = StoreFuel(self._state) if engine.settings.fuel else None
         self._data = StoreData(self)
         self._instances: list[InstanceData] = []

@@ -185,7 +185,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     for path in stubs.slow_paths:
         emit_slow_path(buffer, stubs, path)
     stubs.emit_traps()
-    if not settings.stack_guard:
+    if settings.stack_limit or not settings.stack_guard:
         buffer.source(-1)
         buffer.frame(0)
         buffer.bind(overflow)

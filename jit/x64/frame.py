@@ -59,12 +59,13 @@ class Frame:
 def emit_prologue(buffer: CodeBuffer, frame: Frame, settings: Settings, overflow: int) -> None:
     """Check for stack overflow, save registers, allocate the frame.
 
-    Where the stack ends in a guard area, frames larger than a page touch each page, so that none is skipped. Elsewhere
-    rsp is compared with the limit before anything is written; the label `overflow` is reached with a frame of size 0.
+    Where the stack ends in a guard area, frames larger than a page touch each page, so that none is skipped. Elsewhere, and
+    where there is a limit, rsp is compared with that before anything is written; the label `overflow` is reached with a
+    frame of size 0.
     Of the registers only rax, r10 and r11 are changed, which hold no arguments.
     """
     buffer.frame(0)
-    if not settings.stack_guard:
+    if settings.stack_limit or not settings.stack_guard:
         lowest = Amode(AMODE_OUTGOING, displacement=-frame.size)
         limit = Amode(AMODE_REGISTERS, fixed_base=R11, displacement=ACTIVATION_STACK_LIMIT)
         encode(buffer, MOV64, [R11], 0, Amode(AMODE_VMCTX, displacement=CTX_ACTIVATION))

@@ -51,6 +51,9 @@ FIBER_ENTRY: Final = """
     mov [rbp + {THREAD_STACK_LOW}], rax
     add rax, {ENTRY_RESERVE}
     mov [rbp + {THREAD_STACK_LIMIT}], rax
+    mov rax, [r12 + {FIBER_STACK_HIGH}]
+    sub rax, [rbx + {STATE_MAX_STACK}]
+    mov [rbx + {STATE_STACK_LIMIT}], rax
     cmp dword ptr [r12 + {FIBER_STARTED}], 0
     jne resume
     mov dword ptr [r12 + {FIBER_STARTED}], 1

@@ -84,12 +84,14 @@ class Fiber:
         """Begin the call, or go on with it. True if it has returned, False if it is suspended. Raises what leaves wasm."""
         state = self._state
         outer, state.fiber = state.fiber, self
+        limit = state.stack_limit
         if state.suspended is self:
             state.suspended = None
         try:
             return self._machine.run_fiber(self.address) == 0
         finally:
             state.fiber = outer
+            state.stack_limit = limit
 
     @property
     def innermost(self) -> bool:

@@ -48,7 +48,8 @@ STATE_TRAP_RETURN: Final = 92  # u32, not zero if the pc is a return address
 STATE_OBJECT: Final = 96  # PyObject* (borrowed) of the StoreState
 STATE_ENTRY_THREAD: Final = 104  # what entries compare with: STATE_THREAD, or nobody if they must call `_attach`
 STATE_FUEL: Final = ACTIVATION_FUEL
-STATE_SIZE: Final = 120
+STATE_MAX_STACK: Final = 120  # how far below its outermost entry STATE_STACK_LIMIT is
+STATE_SIZE: Final = 128
 
 # The thread record.
 THREAD_FS: Final = 0  # the thread's fs base, which names it; 0 if the record is free
@@ -114,7 +115,8 @@ CELL_SIZE: Final = 32
 MXCSR_DEFAULT: Final = 0x1F80
 MXCSR_CONTROL: Final = 0xFFC0  # all but the sticky exception flags
 
-STACK_SIZE: Final = 1 << 20  # of the wasm stack of a thread
+STACK_SIZE: Final = 2 << 20  # of the wasm stack of a thread; where there is none, what wasm may use of the native stack
+DEFAULT_MAX_STACK: Final = 1 << 20  # of a store, where wasm runs on the native stack
 STACK_GUARD: Final = 64 << 10  # below it; function frames larger than a page probe each page
 ENTRY_RESERVE: Final = 20 << 10  # room that an entry wants: stack arguments, results, a frame
 

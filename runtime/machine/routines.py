@@ -105,6 +105,11 @@ STACK_CHECK_OWN: Final = """
     mov rcx, [rbp + {THREAD_STACK}]
     cmp rcx, [rbp + {THREAD_STACK_LIMIT}]
     jb no_stack
+    cmp qword ptr [rsp + {FRAME_ACTIVATION}], 0
+    jne limited
+    sub rcx, [rbx + {STATE_MAX_STACK}]
+    mov [rbx + {STATE_STACK_LIMIT}], rcx
+limited:
 """
 STACK_CHECK_NATIVE: Final = """
     cmp dword ptr [rbp + {THREAD_DEPTH}], 0
@@ -113,7 +118,14 @@ STACK_CHECK_NATIVE: Final = """
     mov [rbp + {THREAD_STACK_LIMIT}], rcx
 limited:
     mov rcx, [rbp + {THREAD_STACK_LIMIT}]
-    mov [rbx + {STATE_STACK_LIMIT}], rcx
+    cmp qword ptr [rsp + {FRAME_ACTIVATION}], 0
+    jne limited_store
+    mov rax, rsp
+    sub rax, [rbx + {STATE_MAX_STACK}]
+    cmp rax, rcx
+    cmovb rax, rcx
+    mov [rbx + {STATE_STACK_LIMIT}], rax
+limited_store:
     add rcx, {ENTRY_RESERVE}
     cmp rsp, rcx
     jb no_stack

@@ -75,11 +75,30 @@ class StoreState:
         ctypes.memset(self.address, 0, L.STATE_SIZE)
         _u64(self.address + L.STATE_THREAD).value = machine.threads.nobody
         _u64(self.address + L.STATE_ENTRY_THREAD).value = machine.threads.nobody
+        self.max_stack = L.DEFAULT_MAX_STACK
         self.timed_out = False  # the interruption that was asked for is that of a timeout
         self.fiber: Fiber | None = None  # the innermost call that can be suspended and runs
         self.suspended: Fiber | None = None  # the call that is suspended; as long as there is one, entries are refused
         self.refusal = 0  # why entries are refused: a trap code, CLOSED, or 0
         _u64(self.address + L.STATE_OBJECT).value = id(self)
+
+    @property
+    def max_stack(self) -> int:
+        """How many bytes of stack code may use that looks at the limit."""
+        return _u64(self.address + L.STATE_MAX_STACK).value
+
+    @max_stack.setter
+    def max_stack(self, size: int) -> None:
+        _u64(self.address + L.STATE_MAX_STACK).value = size
+
+    @property
+    def stack_limit(self) -> int:
+        """How far down the stack may be used now."""
+        return _u64(self.address + L.STATE_STACK_LIMIT).value
+
+    @stack_limit.setter
+    def stack_limit(self, address: int) -> None:
+        _u64(self.address + L.STATE_STACK_LIMIT).value = address
 
     @property
     def running(self) -> bool:

@@ -26,6 +26,8 @@ def brolga_engine(seed: int, fuel: bool = False) -> brolga.Engine:
     config.platform = choose.choice(["linux", "linux", "minimal"])
     config.eager = choose.random() < 0.3
     config.cranelift_opt_level = choose.choice(["none", "speed"])
+    if random.Random(f"stack {seed}").random() < 0.3:
+        config.max_wasm_stack = 2 << 20
     engine = brolga.Engine(config)
     engine.settings.features = frozenset(name for name in engine.settings.features if choose.random() < 0.6)
     return engine

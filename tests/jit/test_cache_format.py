@@ -190,6 +190,7 @@ def test_settings_that_differ_read_differently() -> None:
         "poll": True,
         "opt_level": 1,
         "fuel": True,
+        "stack_limit": True,
     }
     names = {name for name in dir(base) if not name.startswith(("_", "describe"))}
     assert names == {*variants, "features"}, "a new setting has to be part of `describe`"

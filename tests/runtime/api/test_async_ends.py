@@ -139,7 +139,7 @@ def test_stack_overflow_through_host_functions(load: Load) -> None:
     def wait(value: int) -> int:
         nonlocal depth
         depth += 1
-        result: int = instance.deep(1000) if depth < 100 else 0
+        result: int = instance.deep(2500) if depth < 100 else 0
         return result
 
     instance = load(wait)

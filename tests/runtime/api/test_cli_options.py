@@ -119,6 +119,17 @@ def test_limits(hello: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert "limit" in capsys.readouterr().err.replace("exceeds", "limit")
 
 
+def test_max_wasm_stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "deep.wat"
+    file.write_text("""(module (func $f (export "f") (param i32) (result i32) (if (result i32) (local.get 0)
+        (then (i32.add (i32.const 1) (call $f (i32.sub (local.get 0) (i32.const 1))))) (else (i32.const 0)))))""")
+    command = ["--invoke", "f", str(file), "10000"]
+    assert main(["run", "-W", "max-wasm-stack=1Mi", *command]) == 0
+    assert capsys.readouterr().out == "10000\n"
+    assert main(["run", "-W", "max-wasm-stack=40000", *command]) == 134
+    assert "call stack exhausted" in capsys.readouterr().err
+
+
 def test_fuel(hello: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "-W", "fuel=100000", "--invoke", "loop", hello]) == 134
     assert "wasm trap: all fuel consumed by WebAssembly" in capsys.readouterr().err
@@ -142,7 +153,8 @@ def test_fuel(hello: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("timeout=soon", "not a time: soon"),
         ("timeout=0", "the timeout is zero"),
         ("max-tables", "`max-tables` needs a value"),
-        ("max-wasm-stack=1Mi", "wasm stacks cannot be configured"),
+        ("max-wasm-stack=0", "max_wasm_stack size cannot be zero"),
+        ("max-wasm-stack=3Mi", "max_wasm_stack size cannot exceed the async_stack_size"),
     ],
 )
 def test_refused_options(hello: str, option: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

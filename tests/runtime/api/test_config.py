@@ -25,7 +25,6 @@ def test_harmless_options_are_accepted() -> None:
         ("cranelift_opt_level", "fast"),
         ("profiler", "vtune"),
         ("platform", "windows"),
-        ("max_wasm_stack", 100),
     ],
 )
 def test_promises_that_would_be_false_are_refused(name: str, value: object) -> None:
