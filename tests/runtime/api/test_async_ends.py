@@ -27,6 +27,7 @@ from brolga import (
     ValType,
     WasmtimeError,
 )
+from brolga.runtime.bound import BoundInstance
 
 from .waiting import TEXT, Gate, Load, Pause, double, finish, free_stacks, loader, native_engine, pause
 
@@ -545,3 +546,25 @@ def test_call_around_goes_on_while_inner_is_suspended(load: Load) -> None:
         instance.plain(1)
     assert finish(inner[0]) == 20
     assert instance.plain(1) == 3
+
+
+def test_fuel() -> None:
+    """A suspension costs none, and a call without any left ends after it too."""
+    config = Config()
+    config.platform = "linux"
+    config.consume_fuel = True
+    engine = Engine(config)
+
+    def used(call: Callable[[BoundInstance], Any], wait: Callable[..., Any]) -> int:
+        instance = brolga.load(TEXT, {"host": {"wait": wait}}, engine=engine)
+        instance.store.set_fuel(10_000)
+        call(instance)
+        return 10_000 - instance.store.get_fuel()
+
+    plain = used(lambda instance: instance.sum(20), lambda value: 2 * value)
+    assert plain > 100
+    assert used(lambda instance: asyncio.run(instance.sum.call_async(20)), double) == plain
+    with pytest.raises(Trap) as caught:
+        used(lambda instance: asyncio.run(instance.forever.call_async(1)), double)
+    assert caught.value.trap_code == TrapCode.OUT_OF_FUEL
+    assert [frame.func_name for frame in caught.value.frames] == ["forever"]
