@@ -123,6 +123,7 @@ class BoundMemory(_Exporter):
         """Add pages; returns the size before."""
         if pages < 0:
             raise WasmtimeError("cannot grow by negative amount")
+        self._memory.store_data.check_thread()
         before = self._memory.grow(pages)
         if before < 0:
             raise WasmtimeError(f"failed to grow memory by `{pages}`")
@@ -158,11 +159,13 @@ class BoundTable:
 
     def __setitem__(self, index: int, value: Any) -> None:
         bits = value_to_bits(self._store._store, self._table.element, value)
+        self._table.store_data.check_thread()
         self._table.set(self._checked(index), bits)
 
     def grow(self, count: int, value: Any = None) -> int:
         """Add elements; returns the length before."""
         bits = value_to_bits(self._store._store, self._table.element, value)
+        self._table.store_data.check_thread()
         before = self._table.grow(count, bits) if count >= 0 else -1
         if before < 0:
             raise WasmtimeError(f"failed to grow table by `{count}`")

@@ -7,9 +7,10 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import LimitError, WasmtimeError
 from brolga.jit.vmctx import FUNC_SIGNATURE
 from brolga.jit.wasm import types as wasm
+from brolga.jit.wasm.limits import MAX_PARAMS, MAX_RESULTS
 
 from . import machine
 from .machine import EntryPoint, HostFunction, TrapInfo, enable_vectorcall, is_async
@@ -86,6 +87,8 @@ class HostDefinition:
             raise TypeError("expected a FuncType")
         if not callable(function):
             raise TypeError("expected a callable")
+        if len(ty._type.params) > MAX_PARAMS or len(ty._type.results) > MAX_RESULTS:  # as in modules
+            raise LimitError(f"a function has at most {MAX_PARAMS} parameters and {MAX_RESULTS} results")
         self.type = ty._type
         self._function = function
         self._access_caller = access_caller

@@ -26,6 +26,7 @@ from .builtins import builtin_table, register
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
 from .machine import CTX_DATA_SEGMENTS, CTX_MEMORIES, CTX_TABLES, HostFunction, Machine, signature_id
+from .machine.lifetime import Unique
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
 from .shared_memory import SharedMemory
@@ -48,7 +49,7 @@ Importable = AsExtern | HostDefinition | WasiFunction
 
 
 @final
-class InstanceData:
+class InstanceData(Unique):
     """An instance: its context (layout: `brolga.jit.vmctx`), and everything that the context refers to by address.
 
     Owned by its store, to which it does not refer.
@@ -370,6 +371,7 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
     if 0 <= limit <= len(store._instances):
         raise WasmtimeError(f"resource limit exceeded: instance count too high at {len(store._instances) + 1}")
     _check_handlers(store._machine)
+    store._data.check_thread()
     instance = InstanceData(store, module, imports)
     register(instance.address, instance)
     store._instances.append(instance)

@@ -73,7 +73,9 @@ class MemoryData:
         """The bytes as they are now, writable. Good until the memory grows."""
         view = self._view
         if view is None:
-            view = self._view = memoryview((ctypes.c_char * self.length).from_address(self.block.base)).cast("B")
+            array = (ctypes.c_char * self.length).from_address(self.block.base)
+            array._block = self.block.pin()  # type: ignore[attr-defined] # an index may be an object that closes the store
+            view = self._view = memoryview(array).cast("B")
         return view
 
 
@@ -87,7 +89,7 @@ class Memory:
         if not isinstance(ty, MemoryType):
             raise TypeError("expected a MemoryType")
         limits = ty.limits
-        if limits.min > MAX_PAGES:
+        if not 0 <= limits.min <= MAX_PAGES:
             raise WasmtimeError("memory minimum size exceeds memory limits")
         if ty.is_shared:
             raise WasmtimeError("shared memories must be created through `SharedMemory`")
@@ -118,7 +120,9 @@ class Memory:
         """Add `delta` pages; returns the size before, in pages."""
         if delta < 0:
             raise WasmtimeError("cannot grow by negative amount")
-        before = self._checked(store).grow(delta)
+        memory = self._checked(store)
+        memory.store_data.check_thread()
+        before = memory.grow(delta)
         if before < 0:
             raise WasmtimeError(f"failed to grow memory by `{delta}`")
         return before
@@ -169,10 +173,10 @@ class Memory:
         memory = self._memory
         if store.__class__ is not Store or store._data is not memory.store_data:
             same_store(store, memory.store_data)
-        view = memory._view or memory.view()
         data = value if isinstance(value, (bytes, bytearray)) else bytearray(value)
         size, length = len(data), memory.length
         first = 0 if start is None else start if start >= 0 else max(start + length, 0)
+        view = memory._view or memory.view()  # now, since an iterable may have run code that let the memory grow
         if first >= length or first + size > length:
             raise IndexError("index out of range")
         view[first : first + size] = data

@@ -19,7 +19,8 @@ from brolga.ir.errors import WasmtimeError
 
 from .engine import Engine
 from .fuel import MOST_FUEL, StoreFuel
-from .machine import CLOSED, HostFunction, Machine
+from .machine import HostFunction, Machine
+from .machine.lifetime import Unique
 from .managed import Managed
 from .values import ExternRefs
 from .wasi.context import WasiConfig, WasiContext
@@ -54,7 +55,7 @@ class ExternHolder(Protocol):
 
 
 @final
-class StoreData:
+class StoreData(Unique):
     """What host functions and converters of references need of a store."""
 
     __slots__ = ("externs", "funcs", "holders", "limits", "memories", "memory_count", "store", "table_count", "wasi")
@@ -81,6 +82,12 @@ class StoreData:
         if store is None:
             raise WasmtimeError("the store is gone")
         return store
+
+    def check_thread(self) -> None:
+        """RuntimeError if the store's code runs on another thread, which may use what is about to change."""
+        store = self.store()
+        if store is not None and store._state.running:
+            store._state.check_thread()
 
     def count_memory(self) -> None:
         """A memory is about to be made."""
@@ -173,10 +180,8 @@ class Store(Managed):
         function ends with ValueError when it would go on."""
         if self._closed:
             return
-        if self._state.running:
-            raise WasmtimeError("the store cannot be closed while its code is running")
+        self._state.close()
         self._closed = True
-        self._state.refuse(CLOSED)
         data = self._data
         for instance in self._instances:
             for memory in instance.memories:

@@ -79,15 +79,17 @@ class TableData:
             grown = bytearray(max(needed, min(2 * len(self._bytes), MAX_ELEMENTS * self.size), self.size))
             grown[: len(self._bytes)] = self._bytes
             base, export = address_of(grown)
-            self._bytes = grown
-            self._exports = (self._exports[0], export)
+            exports = (self._exports[0], export)
         else:
+            grown, exports = self._bytes, self._exports
             base = _RECORD.unpack(self._record)[0]
-        start = self.length
-        self.length = length
         if init:
-            self._bytes[start * self.size : needed] = self._packed(init) * (length - start)
+            grown[self.length * self.size : needed] = self._packed(init) * (length - self.length)
+        # Another thread may enter code that uses the table between any two of these: the old bytes go last.
         _RECORD.pack_into(self._record, 0, base, length)
+        self._bytes = grown
+        self.length = length
+        self._exports = exports
 
     def _packed(self, bits: int) -> bytes:
         """An element as it stands in the table."""
@@ -158,7 +160,7 @@ class Table:
         owner = store._store
         bits = value_to_bits(owner, ty.element._code, init)
         limits = ty.limits
-        if limits.min > _MAX_SIZE or (limits.max is not None and not limits.min <= limits.max <= _MAX_SIZE):
+        if not 0 <= limits.min <= _MAX_SIZE or (limits.max is not None and not limits.min <= limits.max <= _MAX_SIZE):
             raise WasmtimeError(f"invalid table limits: {limits}")
         maximum = -1 if limits.max is None else limits.max
         self._table = TableData(owner._data, ty.element._code, limits.min, maximum, bits)
@@ -186,6 +188,7 @@ class Table:
         """Add `amt` elements with the value `init`; returns the length before."""
         owner = same_store(store, self._table.store_data)
         bits = value_to_bits(owner, self._table.element, init)
+        self._table.store_data.check_thread()
         before = self._table.grow(amt, bits) if amt >= 0 else -1
         if before < 0:
             raise WasmtimeError(f"failed to grow table by `{amt}`")
@@ -208,4 +211,5 @@ class Table:
         bits = to_bits(table.element, val, store)
         if not 0 <= idx < table.length:
             raise WasmtimeError("wasm trap: undefined element: out of bounds table access")
+        table.store_data.check_thread()
         table.set(idx, bits)

@@ -22,7 +22,7 @@ from brolga.jit.cache_format import CodeImage
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction
 
 from .arena import PAGE, CodeArena
-from .lifetime import exiting
+from .lifetime import Unique, exiting
 
 PAD_SIZE: Final = 16
 FUNCTION_ALIGN: Final = 32
@@ -41,7 +41,7 @@ _extents: list[_Extent] = []
 _BEYOND: Final = 1 << 64
 
 
-class CodeSpace:
+class CodeSpace(Unique):
     """Pads and code of the defined functions of one module. Made by `Machine.new_code_space`.
 
     A pad is a function's permanent address: it leads to lazy compilation first, to the code later. The compile callback runs

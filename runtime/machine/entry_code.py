@@ -64,6 +64,7 @@ counted:
     lea rax, [rdx + rbx]
     cmp rax, {MOST_SLOW_ARGUMENTS}
     ja too_many
+copy:
     lea r8, [rax*8 + 31]
     and r8, -16
     sub rsp, r8
@@ -73,7 +74,6 @@ counted:
     mov rcx, rax
     rep movsq
     mov rcx, r8
-call:
     mov rdi, {HOOK_SLOW_CALL}
     lea rsi, [rsp + 8]
     inc rdx
@@ -83,12 +83,11 @@ call:
     pop rbx
     pop rbp
     ret
-too_many:
-    sub rsp, 16
-    mov [rsp + 8], rdi
-    xor edx, edx
+too_many:                         # for any function: that many of them will do to say so
+    mov eax, {MOST_SLOW_ARGUMENTS}
+    mov edx, eax
     xor ecx, ecx
-    jmp call
+    jmp copy
 """
 
 _PROLOGUE: Final = """

@@ -67,7 +67,9 @@ THREAD_FREE: Final = 76  # u32, not zero: may be given to another thread
 THREAD_STACK_LOW: Final = 80  # lowest accessible address of the wasm stack: the thread's own, or the running fiber's
 THREAD_STACK_HIGH: Final = 88  # always of the thread's own
 THREAD_ALTERNATE: Final = 96  # address of the alternate signal stack that we installed
-THREAD_SIZE: Final = 104
+THREAD_NATIVE_LOW: Final = 104  # lowest address of the thread's native stack
+THREAD_NATIVE_LIMIT: Final = 112  # lowest native rsp at which an entry may begin, unless it is on another stack altogether
+THREAD_SIZE: Final = 120
 
 # The entry frame, from the address in STATE_NATIVE_STACK upwards. Below it the stack is free.
 FRAME_NATIVE_STACK: Final = 0  # what the entry found in these fields
@@ -119,5 +121,6 @@ STACK_SIZE: Final = 2 << 20  # of the wasm stack of a thread; where there is non
 DEFAULT_MAX_STACK: Final = 1 << 20  # of a store, where wasm runs on the native stack
 STACK_GUARD: Final = 64 << 10  # below it; function frames larger than a page probe each page
 ENTRY_RESERVE: Final = 20 << 10  # room that an entry wants: stack arguments, results, a frame
+NATIVE_RESERVE: Final = 256 << 10  # of the native stack, for what host functions do; at most half of it
 
 SYMBOLS: Final[dict[str, int]] = {name: value for name, value in globals().items() if isinstance(value, int)}

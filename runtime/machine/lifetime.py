@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import NoReturn, SupportsIndex
 
 _increase = ctypes.pythonapi.Py_IncRef
 _increase.argtypes = [ctypes.py_object]
 _increase.restype = None
+
+
+class Unique:
+    """Base of what owns memory by address: a copy would free it a second time."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(f"cannot copy or pickle {type(self).__name__!r} object")
 
 
 def keep_forever(thing: object) -> None:

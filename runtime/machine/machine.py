@@ -196,6 +196,8 @@ class Machine:
             "RESTORE_GS_AFTER_HOST": R.RESTORE_GS_USED if gs else "",
             "SET_BASE_AT_ENTRY": base,
             "STACK_CHECK": R.STACK_CHECK_OWN if own_stack else R.STACK_CHECK_NATIVE,
+            "NATIVE_CHECK": R.NATIVE_CHECK if own_stack else "",
+            "NATIVE_CHECK_COLD": R.NATIVE_CHECK_COLD if own_stack else "",
             "TO_WASM": R.TO_WASM_OWN if own_stack else "",
             "TO_NATIVE": R.TO_NATIVE_OWN if own_stack else R.TO_NATIVE_SAME,
             "RELEASE_AT_ENTRY": "" if platform.signals else R.RELEASE_GIL,

@@ -9,7 +9,7 @@ from typing import Final
 from brolga.jit.vmctx import MEMORY_BASE, MEMORY_LENGTH
 
 from ..platform.interface import Platform, PlatformError
-from .lifetime import exiting, keep_forever
+from .lifetime import Unique, exiting, keep_forever
 
 _u64 = ctypes.c_uint64.from_address
 
@@ -20,7 +20,7 @@ MOST_POOLED: Final = 64
 MOST_POOLED_BYTES: Final = 1 << 20  # larger ones are unmapped, which gives their page tables back too
 
 
-class MemoryBlock:
+class MemoryBlock(Unique):
     """One linear memory: its bytes, and its memory record {base, length} for machine code.
 
     Made by `Machine.new_memory`. On platforms with reservations the base never changes; otherwise `grow` may move it.

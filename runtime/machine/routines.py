@@ -42,6 +42,7 @@ mxcsr_fixed:
     mov [rbx + {STATE_COUNTER}], rax
     mov [rbx + {STATE_ACTIVATION}], rax
     {STACK_CHECK}
+    {NATIVE_CHECK}
     inc dword ptr [rbp + {THREAD_DEPTH}]
     inc qword ptr [rbp + {THREAD_SERIAL}]
     mov [rbp + {THREAD_STATE}], rbx
@@ -67,6 +68,7 @@ fix_mxcsr:
 wake:
     call {WAKE}
     jmp woken
+    {NATIVE_CHECK_COLD}
 no_stack:
     inc dword ptr [rbp + {THREAD_DEPTH}]
     jmp {NO_STACK}
@@ -100,7 +102,17 @@ SET_BASE_REGISTER: Final = """
     mov r14, [r15 + {CTX_MEMORY0_BASE}]
 """
 
-# What depends on stacks.
+# What depends on stacks. Python runs on the native one, and must have enough of it.
+NATIVE_CHECK: Final = """
+    cmp rsp, [rbp + {THREAD_NATIVE_LIMIT}]
+    jb low
+native:
+"""
+NATIVE_CHECK_COLD: Final = """
+low:                              # of this stack, or on another one
+    cmp rsp, [rbp + {THREAD_NATIVE_LOW}]
+    jb native
+"""
 STACK_CHECK_OWN: Final = """
     mov rcx, [rbp + {THREAD_STACK}]
     cmp rcx, [rbp + {THREAD_STACK_LIMIT}]

@@ -6,10 +6,11 @@ import ctypes
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from brolga.ir.errors import WasmtimeError
 from brolga.jit.vmctx import CTX_ACTIVATION, FUNC_VMCTX
 
 from . import layout as L
-from .lifetime import exiting, keep_forever
+from .lifetime import Unique, exiting, keep_forever
 
 if TYPE_CHECKING:
     from .fibers import Fiber
@@ -55,12 +56,14 @@ def state_of(record: int) -> StoreState:
     return state
 
 
-def request_end(address: int) -> None:
-    _u64(address + L.STATE_REQUEST).value = _u64(address + L.STATE_COUNTER).value
+def request_end(address: int, last: int = 0) -> None:
+    """Ask the activations up to number `last` to end, at least those that have begun."""
+    request = _u64(address + L.STATE_REQUEST)
+    request.value = max(request.value, last, _u64(address + L.STATE_COUNTER).value)
     _u32(address + L.STATE_INTERRUPT).value = 1
 
 
-class StoreState:
+class StoreState(Unique):
     """What machine code must know of one store: goes into CTX_ACTIVATION of every context of the store.
 
     A store runs on one thread at a time; a call from a second thread raises RuntimeError. Keep the object alive as long as
@@ -105,10 +108,10 @@ class StoreState:
         """Whether wasm of this store (or a host function called by it) is on some thread's stack."""
         return _u64(self.address + L.STATE_ACTIVATION).value != 0
 
-    def interrupt(self) -> None:
+    def interrupt(self, last: int = 0) -> None:
         """From any thread: end every activation that is running now with an INTERRUPT trap, a suspended one when it goes on. Later
-        ones are not affected."""
-        request_end(self.address)
+        ones are not affected, but for those up to number `last`."""
+        request_end(self.address, last)
         if self.running:
             self.machine.kick(_u64(self.address + L.STATE_THREAD).value)
 
@@ -119,6 +122,21 @@ class StoreState:
         _u64(self.address + L.STATE_ENTRY_THREAD).value = self.machine.threads.nobody
         if self.running:
             self.interrupt()
+
+    def close(self) -> None:
+        """From any thread: let no activation begin again. WasmtimeError if one is running."""
+        before, self.refusal = self.refusal, CLOSED
+        entry_thread = _u64(self.address + L.STATE_ENTRY_THREAD)
+        thread = entry_thread.value
+        entry_thread.value = self.machine.threads.nobody
+        if self.running:
+            self.refusal, entry_thread.value = before, thread
+            raise WasmtimeError("the store cannot be closed while its code is running")
+
+    def check_thread(self) -> None:
+        """RuntimeError unless what is running runs on this thread."""
+        if _u64(self.address + L.STATE_THREAD).value != self.machine.threads.current():
+            raise RuntimeError("the store is in use on another thread")
 
     def allow(self) -> None:
         """Let activations begin again."""

@@ -70,6 +70,12 @@ class ThreadRecords:
         _u64(record + L.THREAD_STACK).value = high
         _u64(record + L.THREAD_STACK_LOW).value = high - L.STACK_SIZE
         _u64(record + L.THREAD_STACK_LIMIT).value = high - L.STACK_SIZE + L.ENTRY_RESERVE
+        if self._platform.stacks:
+            native_low, native_high = self._platform.native_stack()
+            _u64(record + L.THREAD_NATIVE_LOW).value = native_low
+            _u64(record + L.THREAD_NATIVE_LIMIT).value = native_low + min(
+                L.NATIVE_RESERVE, (native_high - native_low) // 2
+            )
         if self._platform.signals:
             self._give_alternate_stack(record)
             # A fault while its signal is blocked ends the process.

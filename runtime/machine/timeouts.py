@@ -21,10 +21,13 @@ MOST_FINISHED: Final = 64  # deadlines of finished calls that are kept before th
 class Deadline:
     """The time by which a call must have ended. Make it before the call, `finish` it after the call."""
 
-    __slots__ = ("_before", "_done", "_request", "_state", "time")
+    __slots__ = ("_before", "_done", "_first", "_request", "_state", "time")
 
     def __init__(self, state: StoreState, seconds: float) -> None:
         self.time: Final = monotonic() + seconds
+        if self.time != self.time:
+            raise ValueError("the timeout is not a number")
+        self._first = _u64(state.address + L.STATE_COUNTER).value + 1  # number of the call's activation
         self._state = state
         self._done = False
         self._request = -1  # what was asked for when the time was over
@@ -43,9 +46,9 @@ class Deadline:
         if not self._done:
             state = self._state
             self._before = _u64(state.address + L.STATE_REQUEST).value
-            self._request = _u64(state.address + L.STATE_COUNTER).value
+            self._request = max(self._first, _u64(state.address + L.STATE_COUNTER).value)  # it need not have begun
             state.timed_out = True
-            state.interrupt()
+            state.interrupt(self._request)
 
     def finish(self) -> None:
         """The call has ended. A request that came too late, or was for this call only, is withdrawn, for activations around it."""
@@ -86,7 +89,8 @@ class _Queue:
             while True:
                 while self._heap and self._heap[0].time <= monotonic():
                     heappop(self._heap).expire()
-                self._changed.wait(self._heap[0].time - monotonic() if self._heap else None)
+                now = monotonic()
+                self._changed.wait(min(self._heap[0].time - now, threading.TIMEOUT_MAX) if self._heap else None)
 
 
 _queue = _Queue()

@@ -97,6 +97,12 @@ class Platform:
     def unreserve(self, address: int, size: int) -> None:
         raise NotImplementedError
 
+    # Stacks.
+
+    def native_stack(self) -> tuple[int, int]:
+        """Lowest address and end of the calling thread's own stack."""
+        raise NotImplementedError
+
     # Signals.
 
     def handler(self, signal: int) -> tuple[int, int]:

@@ -58,6 +58,10 @@ libc.getauxval.restype = ctypes.c_ulong
 libc.getauxval.argtypes = [ctypes.c_ulong]
 libc.pthread_create.argtypes = [_pointer, _pointer, _pointer, _pointer]
 libc.pthread_detach.argtypes = [ctypes.c_ulong]
+libc.pthread_self.restype = ctypes.c_ulong
+libc.pthread_getattr_np.argtypes = [ctypes.c_ulong, _pointer]
+libc.pthread_attr_getstack.argtypes = [_pointer, _pointer, _pointer]
+libc.pthread_attr_destroy.argtypes = [_pointer]
 libc.syscall.restype = ctypes.c_long
 
 
@@ -237,6 +241,18 @@ class LinuxPlatform(Platform):
     def alternate_stack_size(self) -> int:
         smallest = int(libc.getauxval(AT_MINSIGSTKSZ)) or 2048
         return (smallest + 16384 + PAGE - 1) & -PAGE
+
+    # Stacks.
+
+    def native_stack(self) -> tuple[int, int]:
+        attributes = (ctypes.c_uint64 * 16)()  # pthread_attr_t has 56 bytes
+        if libc.pthread_getattr_np(libc.pthread_self(), attributes) != 0:
+            return 0, 0
+        address, size = ctypes.c_void_p(), ctypes.c_size_t()
+        libc.pthread_attr_getstack(attributes, ctypes.byref(address), ctypes.byref(size))
+        libc.pthread_attr_destroy(attributes)
+        low = address.value or 0
+        return low, low + size.value
 
     # Threads.
 

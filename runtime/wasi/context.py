@@ -12,6 +12,7 @@ from typing import final
 from brolga.ir.errors import WasmtimeError
 
 from ..config import write_only
+from ..machine.lifetime import Unique
 from ..managed import Consumable
 from .abi import BADF, NOTDIR, WasiError
 from .descriptors import Descriptor, Directory, File, InputStream, OutputStream, Sink
@@ -171,7 +172,7 @@ def _open_stream(path: Path, flags: int, name: str) -> int:
 
 
 @final
-class WasiContext:
+class WasiContext(Unique):
     """Arguments, environment (`NAME=value`) and the table of descriptors of one program."""
 
     __slots__ = ("_descriptors", "_free", "args", "environ")
