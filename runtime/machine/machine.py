@@ -308,18 +308,22 @@ class Machine:
     def _poll_for_python(self) -> None:
         """Without signals: every few milliseconds let the running activations look for what wants them."""
         idle = 0
+        event = self._watchdog_event
         parked = _u32(self._cells + L.CELL_PARKED)
         while True:
-            self._watchdog_event.wait(POLL_SECONDS)
-            running = [state for record in self.threads.all() if (state := _u64(record + L.THREAD_STATE).value)]
-            for state in running:
-                _u32(state + L.STATE_INTERRUPT).value = 1
+            event.wait(POLL_SECONDS)
+            event.clear()
+            running = self.in_wasm()
+            for record in running:
+                if state := _u64(record + L.THREAD_STATE).value:
+                    _u32(state + L.STATE_INTERRUPT).value = 1
             idle = 0 if running else idle + 1
             if idle > IDLE_POLLS:
-                self._watchdog_event.clear()
                 parked.value = 1
-                self._watchdog_event.wait()
-                self._watchdog_event.clear()
+                event.wait(POLL_SECONDS)  # who came in without seeing that we are parked is seen after this
+                if not self.in_wasm():
+                    event.wait()
+                parked.value = 0
                 idle = 0
 
     def kick(self, record: int) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -258,6 +259,50 @@ def test_handler_that_raises_ends_wasm(platform: str) -> None:
                 world.call(0, nothing)
             assert not world.state.running
     finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_who_comes_in_while_the_poll_thread_goes_to_sleep_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has looked and seen nobody; wasm is entered, and needs not wake it; it goes to sleep."""
+
+    class Timeout(Exception):
+        pass
+
+    def handler(number: int, frame: object) -> None:
+        raise Timeout
+
+    world = endless("minimal")
+    quick = World([function(0, "ret")], "minimal")
+    looking, done, rescued = threading.Event(), threading.Event(), threading.Event()
+    in_wasm = world.machine.in_wasm
+
+    def look() -> list[int]:
+        found = in_wasm()
+        if threading.current_thread().name == "brolga-poll" and not found:
+            looking.set()
+            while not world.state.running and not done.is_set():
+                time.sleep(0.001)
+        return found
+
+    def rescue() -> None:
+        rescued.set()
+        ctypes.c_uint32.from_address(world.state.address + L.STATE_INTERRUPT).value = 1
+
+    monkeypatch.setattr(sys.modules[type(world.machine).__module__], "IDLE_POLLS", 0)
+    monkeypatch.setattr(world.machine, "in_wasm", look)
+    timer = threading.Timer(30, rescue)
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        while not looking.wait(0.01):
+            quick.call(0, nothing)  # wakes it if it sleeps
+        timer.start()
+        with pytest.raises(Timeout):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            world.call(0, nothing)
+        assert not rescued.is_set()
+    finally:
+        done.set()
+        timer.cancel()
         signal.signal(signal.SIGALRM, before)
 
 
