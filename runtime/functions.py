@@ -148,6 +148,10 @@ class Caller:
             raise ValueError("caller is no longer valid")
         return self._caller_store
 
+    @property
+    def _data(self) -> StoreData:
+        return self._store._data
+
     def _invalidate(self) -> None:
         self._caller_store = None
         self._instance = None
@@ -176,6 +180,10 @@ def _reference_to_python(store: Any, bits: int, type: int) -> object:
         return data.externs.object(bits)
     if bits == 0:
         return None
+    known = data.funcs.get(bits)
+    func = known() if known is not None else None
+    if func is not None:
+        return func
     number = ctypes.c_uint32.from_address(bits + FUNC_SIGNATURE).value
     return Func._of(data.owner(), bits, machine.signature_type(number))
 

@@ -10,7 +10,7 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, I32, I64
 
 from .machine import from_bits, to_bits
-from .store import Store, StoreData, Storelike, same_store
+from .store import StoreData, Storelike, same_store
 from .types import GlobalType, ValType
 from .values import value_to_bits
 
@@ -80,7 +80,10 @@ class Global:
     def value(self, store: Storelike) -> Any:
         """Its value as a plain Python value."""
         data = self._global
-        if store.__class__ is not Store or store._data is not data.store_data:
+        try:
+            if store._data is not data.store_data:
+                same_store(store, data.store_data)
+        except AttributeError:  # no store
             same_store(store, data.store_data)
         number = data._number
         return number.value if number is not None else from_bits(data.code, data.bits, store)
@@ -88,7 +91,10 @@ class Global:
     def set_value(self, store: Storelike, val: Any) -> None:
         """Set it, if it is mutable."""
         data = self._global
-        if store.__class__ is not Store or store._data is not data.store_data:
+        try:
+            if store._data is not data.store_data:
+                same_store(store, data.store_data)
+        except AttributeError:  # no store
             same_store(store, data.store_data)
         bits = to_bits(data.code, val, store)
         if not data.mutable:

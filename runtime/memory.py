@@ -11,7 +11,7 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
 
 from .machine import ClosedMemory, MemoryBlock
-from .store import Store, StoreData, Storelike, same_store
+from .store import StoreData, Storelike, same_store
 from .types import Limits, MemoryType
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class MemoryData:
     """A memory, owned by the instances that use it. `maximum` is -1 if its type has none; sizes in pages."""
 
-    __slots__ = ("__weakref__", "_view", "block", "exporter", "length", "maximum", "minimum", "store_data")
+    __slots__ = ("__weakref__", "_view", "block", "exporter", "length", "maximum", "minimum", "pages", "store_data")
 
     def __init__(self, store_data: StoreData, minimum: int, maximum: int) -> None:
         limit = store_data.limits.memory_size
@@ -39,12 +39,9 @@ class MemoryData:
         except MemoryError as error:
             raise WasmtimeError(f"failed to allocate a memory of {minimum} pages: {error}") from error
         self.exporter: weakref.ref[BoundMemory] | None = None
-        self.length = self.block.length  # in bytes; only `grow` and `close` change it
+        self.length = self.block.length  # in bytes; only `grow` and `close` change it and the pages
+        self.pages = minimum
         self._view: memoryview | None = None
-
-    @property
-    def pages(self) -> int:
-        return self.length // PAGE_SIZE
 
     def grow(self, delta: int) -> int:
         """Add `delta` pages. Returns the size before, or -1."""
@@ -58,13 +55,14 @@ class MemoryData:
                 return -1
             self._view = None
             self.length = length
+            self.pages = length // PAGE_SIZE
         return before // PAGE_SIZE
 
     def close(self) -> None:
         """The store is closed: no code runs any more that uses these pages. Views that are alive keep them."""
         self._view = None
         self.block = ClosedMemory()
-        self.length = 0
+        self.length = self.pages = 0
         exporter = self.exporter() if self.exporter is not None else None
         if exporter is not None:
             exporter._detach()
@@ -81,7 +79,8 @@ class MemoryData:
 
 @final
 class Memory:
-    """A linear memory. Every method takes the store that it belongs to."""
+    """A linear memory. Every method takes the store that it belongs to; those that programs call in loops look for the usual
+    case themselves."""
 
     __slots__ = ("_memory",)
 
@@ -107,8 +106,7 @@ class Memory:
 
     def _checked(self, store: Storelike) -> MemoryData:
         memory = self._memory
-        if store.__class__ is not Store or store._data is not memory.store_data:
-            same_store(store, memory.store_data)
+        same_store(store, memory.store_data)
         return memory
 
     def type(self, store: Storelike) -> MemoryType:
@@ -129,7 +127,14 @@ class Memory:
 
     def size(self, store: Storelike) -> int:
         """Size in pages."""
-        return self._checked(store).pages
+        memory = self._memory
+        try:
+            if store._data is memory.store_data:
+                return memory.pages
+        except AttributeError:  # no store
+            pass
+        same_store(store, memory.store_data)
+        return memory.pages
 
     def page_size(self, store: Storelike) -> int:
         """Bytes in a page."""
@@ -142,7 +147,14 @@ class Memory:
 
     def data_len(self, store: Storelike) -> int:
         """Size in bytes."""
-        return self._checked(store).length
+        memory = self._memory
+        try:
+            if store._data is memory.store_data:
+                return memory.length
+        except AttributeError:  # no store
+            pass
+        same_store(store, memory.store_data)
+        return memory.length
 
     def data_ptr(self, store: Storelike) -> ctypes._Pointer[ctypes.c_ubyte]:
         """Pointer to the first byte. Accesses through it are not checked."""
@@ -162,21 +174,32 @@ class Memory:
     def read(self, store: Storelike, start: int | None = 0, stop: int | None = None) -> bytearray:
         """A copy of the bytes [start:stop], as a slice of a list would give them."""
         memory = self._memory
-        if store.__class__ is not Store or store._data is not memory.store_data:
+        try:
+            if store._data is not memory.store_data:
+                same_store(store, memory.store_data)
+        except AttributeError:  # no store
             same_store(store, memory.store_data)
-        return bytearray((memory._view or memory.view())[start:stop])
+        view = memory._view
+        if view is None:
+            view = memory.view()
+        return bytearray(view[start:stop])
 
     def write(
         self, store: Storelike, value: bytes | bytearray | memoryview | Iterable[int], start: int | None = None
     ) -> int:
         """Put bytes at `start`, which may count from the end. Returns how many; IndexError if they do not fit."""
         memory = self._memory
-        if store.__class__ is not Store or store._data is not memory.store_data:
+        try:
+            if store._data is not memory.store_data:
+                same_store(store, memory.store_data)
+        except AttributeError:  # no store
             same_store(store, memory.store_data)
         data = value if isinstance(value, (bytes, bytearray)) else bytearray(value)
         size, length = len(data), memory.length
         first = 0 if start is None else start if start >= 0 else max(start + length, 0)
-        view = memory._view or memory.view()  # now, since an iterable may have run code that let the memory grow
+        view = memory._view  # now, since an iterable may have run code that let the memory grow
+        if view is None:
+            view = memory.view()
         if first >= length or first + size > length:
             raise IndexError("index out of range")
         view[first : first + size] = data

@@ -110,6 +110,9 @@ class Storelike(Protocol):
     @property
     def _store(self) -> Store: ...
 
+    @property
+    def _data(self) -> StoreData: ...
+
 
 @final
 class StoreContext:
@@ -125,6 +128,10 @@ class StoreContext:
         if self._context_store is None:
             raise ValueError("caller is no longer valid")
         return self._context_store
+
+    @property
+    def _data(self) -> StoreData:
+        return self._store._data
 
     def _invalidate(self) -> None:
         self._context_store = None

@@ -13,7 +13,7 @@ from brolga.jit.vmctx import EXTERNREF_SIZE, FUNC_RECORD_SIZE, FUNC_SELF
 from brolga.jit.wasm.types import EXTERNREF, FUNCREF
 
 from .machine import from_bits, to_bits
-from .store import Store, StoreData, Storelike, same_store
+from .store import StoreData, Storelike, same_store
 from .trap import Trap
 from .types import Limits, TableType, ValType
 from .values import value_to_bits
@@ -22,6 +22,7 @@ MAX_ELEMENTS: Final = 10_000_000
 _MAX_SIZE: Final = 0xFFFF_FFFF
 _RECORD: Final = Struct("<QQ")  # base, length
 _U64: Final = Struct("<Q")
+_FuncRecord: Final = ctypes.c_char * FUNC_RECORD_SIZE
 
 
 def address_of(buffer: bytearray) -> tuple[int, object]:
@@ -41,7 +42,10 @@ class TableData:
         "__weakref__",
         "_bytes",
         "_exports",
+        "_place",
         "_record",
+        "_stride",
+        "_words",
         "element",
         "length",
         "maximum",
@@ -64,6 +68,8 @@ class TableData:
         self.length = 0
         self._record = bytearray(_RECORD.size)
         self.record, record_export = address_of(self._record)
+        self._stride = self.size // 8  # words of an element, and the one of them that is the reference
+        self._place = FUNC_SELF // 8 if element == FUNCREF else 0
         self._bytes = bytearray(0)
         self._exports: tuple[object, object] = (record_export, None)
         self._resize(minimum, init)
@@ -88,6 +94,7 @@ class TableData:
         # Another thread may enter code that uses the table between any two of these: the old bytes go last.
         _RECORD.pack_into(self._record, 0, base, length)
         self._bytes = grown
+        self._words = memoryview(grown).cast("Q")
         self.length = length
         self._exports = exports
 
@@ -95,7 +102,7 @@ class TableData:
         """An element as it stands in the table."""
         if self.element == EXTERNREF:
             return _U64.pack(bits)
-        return ctypes.string_at(bits, FUNC_RECORD_SIZE) if bits else bytes(FUNC_RECORD_SIZE)
+        return _FuncRecord.from_address(bits).raw if bits else bytes(FUNC_RECORD_SIZE)
 
     def _check(self, index: int, count: int) -> None:
         if index + count > self.length:
@@ -104,12 +111,11 @@ class TableData:
     def get(self, index: int) -> int:
         if index >= self.length:
             self._check(index, 1)
-        offset = index * self.size + (FUNC_SELF if self.element == FUNCREF else 0)
-        bits: int = _U64.unpack_from(self._bytes, offset)[0]
-        return bits
+        return self._words[index * self._stride + self._place]
 
     def set(self, index: int, bits: int) -> None:
-        self._check(index, 1)
+        if index >= self.length:
+            self._check(index, 1)
         self._bytes[index * self.size : (index + 1) * self.size] = self._packed(bits)
 
     def grow(self, delta: int, init: int) -> int:
@@ -181,8 +187,14 @@ class Table:
 
     def size(self, store: Storelike) -> int:
         """Length in elements."""
-        same_store(store, self._table.store_data)
-        return self._table.length
+        table = self._table
+        try:
+            if store._data is table.store_data:
+                return table.length
+        except AttributeError:  # no store
+            pass
+        same_store(store, table.store_data)
+        return table.length
 
     def grow(self, store: Storelike, amt: int, init: Any) -> int:
         """Add `amt` elements with the value `init`; returns the length before."""
@@ -197,8 +209,11 @@ class Table:
     def get(self, store: Storelike, idx: int) -> Any:
         """The element: None for null or out of bounds, a Func, or the object that an externref is of."""
         table = self._table
-        if store.__class__ is not Store or store._data is not table.store_data:
-            store = same_store(store, table.store_data)
+        try:
+            if store._data is not table.store_data:
+                same_store(store, table.store_data)
+        except AttributeError:  # no store
+            same_store(store, table.store_data)
         if not 0 <= idx < table.length:
             return None
         return from_bits(table.element, table.get(idx), store)
@@ -206,8 +221,11 @@ class Table:
     def set(self, store: Storelike, idx: int, val: Any) -> None:
         """Set an element."""
         table = self._table
-        if store.__class__ is not Store or store._data is not table.store_data:
-            store = same_store(store, table.store_data)
+        try:
+            if store._data is not table.store_data:
+                same_store(store, table.store_data)
+        except AttributeError:  # no store
+            same_store(store, table.store_data)
         bits = to_bits(table.element, val, store)
         if not 0 <= idx < table.length:
             raise WasmtimeError("wasm trap: undefined element: out of bounds table access")

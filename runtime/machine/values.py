@@ -79,6 +79,8 @@ def set_typed_values(cls: type) -> None:
 
 def from_bits(type: int, bits: int, store: object = None) -> object:
     """The Python value of raw `bits`: signed int, float, or what the reference converter gives."""
+    if type == FUNCREF or type == EXTERNREF:
+        return _reference_to_python(store, bits, type)
     if type == I32:
         return bits - (bits >> 31 << 32)
     if type == I64:
@@ -89,8 +91,6 @@ def from_bits(type: int, bits: int, store: object = None) -> object:
     if type == F64:
         value = _F64.unpack(_U64.pack(bits))[0]
         return value
-    if type == FUNCREF or type == EXTERNREF:
-        return _reference_to_python(store, bits, type)
     raise _impassable(type)
 
 
@@ -102,6 +102,8 @@ def to_bits(type: int, value: object, store: object = None) -> int:
     """
     if isinstance(value, _typed_values):
         value = value.of_type(type)  # type: ignore[attr-defined]
+    if type == FUNCREF or type == EXTERNREF:
+        return _reference_from_python(store, value, type)
     if type == I32 or type == I64:
         try:
             number = index(value)  # type: ignore[arg-type]
@@ -124,8 +126,6 @@ def to_bits(type: int, value: object, store: object = None) -> int:
             packed = _F32.pack(float("-inf") if number_f < 0 else float("inf"))
         narrow: int = _U32.unpack(packed)[0]
         return narrow
-    if type == FUNCREF or type == EXTERNREF:
-        return _reference_from_python(store, value, type)
     raise _impassable(type)
 
 
