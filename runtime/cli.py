@@ -114,6 +114,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--dir", action="append", default=[], metavar="HOST[::GUEST]", help="give access to a directory"
     )
     parser.add_argument("--invoke", metavar="NAME", help="call this exported function and print its results")
+    parser.add_argument("--profile", action="store_true", help="tell in the end which functions took the time")
+    parser.add_argument("--perf-map", action="store_true", help="tell `perf` the names of functions")
+    parser.add_argument(
+        "--profile-output", metavar="PROFILE", help="take a profile and write it here, for `brolga objdump --profile`"
+    )
     parser.add_argument("file", metavar="FILE", help="module: binary, text or compiled; - for standard input")
     parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
 
@@ -140,6 +145,9 @@ def _add_wast(parser: argparse.ArgumentParser) -> None:
 
 def _add_objdump(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--func", metavar="NAME", help="only the function with this name or index")
+    parser.add_argument(
+        "--profile", metavar="PROFILE", help="show the share of each operator, from `brolga run --profile-output`"
+    )
     parser.add_argument("file", metavar="FILE", help="module, binary or text")
 
 

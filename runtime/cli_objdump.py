@@ -1,7 +1,7 @@
 """`brolga objdump`: wasm operators, IR and machine code of functions, side by side.
 
 A row for each wasm operator, in the order of the body, with the IR instructions and the machine instructions that came of
-it. Machine instructions stand with the operator in force at their place, so that moves and spills of the register
+it. With a profile, each operator's share of the time comes first. Machine instructions stand with the operator in force at their place, so that moves and spills of the register
 allocator are where they were put; offsets show the order of the code.
 """
 
@@ -40,16 +40,21 @@ def objdump(options: argparse.Namespace) -> int:
 
     engine = Engine(config(options))
     module = Module.from_file(engine, options.file)
+    shares = _shares(options.profile)
     console = Console(width=None if sys.stdout.isatty() else _NARROW, soft_wrap=False)
     for index in _chosen(module.decoded, options.func):
         function = translate(module.decoded, index, module.layout, engine.settings)
         code = compile_ir(function, engine.settings)
         console.print(Text(_heading(module.decoded, index, code)))
         table = Table(box=None, pad_edge=False, show_lines=False)
+        if options.profile:
+            table.add_column("time", justify="right", no_wrap=True, min_width=6)
         for title in ("wasm", "IR", "x86-64"):
             table.add_column(title, no_wrap=True, overflow="ellipsis")
-        for cells in rows(module.decoded, index, function, code):
-            table.add_row(*map(Text, cells))
+        for place, cells in rows(module.decoded, index, function, code):
+            share = shares.get(place, 0.0)
+            time = [f"{share:.1%}" if share else ""] if options.profile else []
+            table.add_row(*map(Text, [*time, *cells]))
         console.print(table)
         console.print()
     return 0
@@ -68,6 +73,15 @@ def _chosen(decoded: wasm.Module, wanted: str | None) -> list[int]:
     return chosen
 
 
+def _shares(path: str | None) -> dict[int, float]:
+    if path is None:
+        return {}
+    from .profile import operator_shares
+
+    with open(path, encoding="utf-8") as file:
+        return operator_shares(file.read())
+
+
 def _heading(decoded: wasm.Module, index: int, code: CompiledFunction) -> str:
     body = decoded.bodies[index - decoded.imported_funcs]
     return (
@@ -78,11 +92,11 @@ def _heading(decoded: wasm.Module, index: int, code: CompiledFunction) -> str:
 
 def rows(
     decoded: wasm.Module, index: int, function: Function, code: CompiledFunction
-) -> Iterator[tuple[str, str, str]]:
-    """The cells of each row; the first row holds what belongs to no operator."""
+) -> Iterator[tuple[int, tuple[str, str, str]]]:
+    """Offset of the operator and the cells of each row; the first row, at -1, holds what belongs to no operator."""
     body = decoded.bodies[index - decoded.imported_funcs]
     ir, machine = _ir_lines(function), _machine_lines(code)
-    yield "", "\n".join(ir.pop(-1, [])), "\n".join(machine.pop(-1, []))
+    yield -1, ("", "\n".join(ir.pop(-1, [])), "\n".join(machine.pop(-1, [])))
     _, _, position = read_locals(decoded, index)
     depth = 0
     while position < body.end:
@@ -94,7 +108,7 @@ def rows(
         shown = f"{place:6x}  {'  ' * max(depth, 0)}{text}"
         if word in ("block", "loop", "if", "else"):
             depth += 1
-        yield shown, "\n".join(ir.get(place, [])), "\n".join(machine.get(place, []))
+        yield place, (shown, "\n".join(ir.get(place, [])), "\n".join(machine.get(place, [])))
 
 
 def _ir_lines(function: Function) -> Listing:

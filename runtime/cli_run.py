@@ -27,6 +27,10 @@ def run(options: argparse.Namespace) -> int:
     wasm = WasmOptions(options.wasm)
     wasm.configure(settings)
     set_cache(settings, options.codegen)
+    if options.perf_map:
+        settings.profiler = "perfmap"
+        # perf asks for names only in anonymous memory.
+        os.environ["BROLGA_WITHOUT"] = f"{os.environ.get('BROLGA_WITHOUT', '')},memfd"
     engine = Engine(settings)
     module = _load(engine, options.file)
     linker = Linker(engine)
@@ -34,9 +38,28 @@ def run(options: argparse.Namespace) -> int:
     store = Store(engine)
     store.set_wasi(_wasi(options))
     wasm.limit(store)
-    if not wasm.timeout:
+    if not options.profile and not options.profile_output:
+        return _run_for(wasm.timeout, store, linker, module, options)
+    from .profile import Profile
+
+    profile = Profile(engine)
+    try:
+        with profile:
+            return _run_for(wasm.timeout, store, linker, module, options)
+    finally:
+        if options.profile:
+            print(profile.report(), file=sys.stderr)
+        if options.profile_output:
+            with open(options.profile_output, "w", encoding="utf-8") as file:
+                file.write(profile.to_json(module.decoded))
+
+
+def _run_for(timeout: float, store: Store, linker: Linker, module: Module, options: argparse.Namespace) -> int:
+    """Run, for at most so many seconds, 0 for ever."""
+    if not timeout:
         return _run(store, linker, module, options)
-    timer = threading.Timer(wasm.timeout, engine.increment_epoch)
+    engine = store.engine
+    timer = threading.Timer(timeout, engine.increment_epoch)
     timer.daemon = True
     timer.start()
     try:

@@ -59,7 +59,17 @@ def cache_by_default() -> None:
 class Config(Consumable):
     """Global configuration, used to create an `Engine`, which uses it up."""
 
-    __slots__ = ("_cache", "_eager", "_epochs", "_fuel", "_max_stack", "_opt_level", "_platform", "_shared_memory")
+    __slots__ = (
+        "_cache",
+        "_eager",
+        "_epochs",
+        "_fuel",
+        "_max_stack",
+        "_opt_level",
+        "_perf_map",
+        "_platform",
+        "_shared_memory",
+    )
 
     def __init__(self) -> None:
         self._platform = ""
@@ -68,6 +78,7 @@ class Config(Consumable):
         self._opt_level = 2
         self._epochs = False
         self._fuel = False
+        self._perf_map = False
         self._max_stack: int | None = None
         self._shared_memory = False
 
@@ -98,11 +109,13 @@ class Config(Consumable):
 
     @write_only
     def profiler(self, profiler: str) -> None:
-        """`none`: there is no other."""
-        if profiler in ("jitdump", "vtune", "perfmap"):
+        """`none`, or `perfmap`: tell `perf` the names of functions, in the file /tmp/perf-PID.map. It looks there only if
+        BROLGA_WITHOUT=memfd is in the environment, so that code lies in anonymous memory."""
+        if profiler in ("jitdump", "vtune"):
             raise WasmtimeError(f"the profiler {profiler} is not supported")
-        if profiler != "none":
+        if profiler not in ("none", "perfmap"):
             raise WasmtimeError(f"unknown profiler: {profiler}")
+        self._perf_map = profiler == "perfmap"
 
     @write_only
     def cache(self, enabled: bool | str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from os import PathLike
 from struct import Struct
 from typing import final
@@ -16,6 +16,7 @@ from brolga.jit.code import CompiledFunction
 from brolga.jit.vmctx import FUNC_RECORD_SIZE, ContextLayout
 from brolga.jit.wasm import types as wasm
 
+from . import perf_map
 from .artifact import read_artifact, write_artifact
 from .cache import CacheEntry
 from .compilation import Compilation, collector_paused
@@ -58,6 +59,8 @@ class LoadedModule:
         first = decoded.imported_funcs
         count = len(decoded.bodies)
         self.space = engine.machine.new_code_space(first, count, compilation.compile, compilation)
+        if engine.perf_map:
+            self.space.listener = partial(perf_map.add, decoded)
         # The address of the bytes themselves: `decoded.data` keeps them where they are.
         self.data_address = ctypes.cast(ctypes.c_char_p(decoded.data), ctypes.c_void_p).value or 0
         if image is not None:

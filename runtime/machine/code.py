@@ -40,6 +40,9 @@ _Extent = tuple[int, int, "weakref.ref[CodeSpace]"]
 _extents: list[_Extent] = []
 _BEYOND: Final = 1 << 64
 
+# Told of code that was installed: (address, size, function) of each.
+Listener = Callable[[list[tuple[int, int, int]]], None]
+
 
 class CodeSpace(Unique):
     """Pads and code of the defined functions of one module. Made by `Machine.new_code_space`.
@@ -60,6 +63,7 @@ class CodeSpace(Unique):
     ) -> None:
         self.first: Final = first
         self.count: Final = count
+        self.listener: Listener | None = None
         self._arena = arena
         self._trap_routine = trap_routine
         self._compile = compile
@@ -161,6 +165,8 @@ class CodeSpace(Unique):
             insort(self._starts, (address, index))
             self._addresses[index - first] = address
             self._patch_pad(index, address)
+            if self.listener is not None:
+                self.listener([(address, len(function.code), index)])
 
     def install_image(self, image: CodeImage) -> None:
         """Install the functions of an image: one copy, and a patch for each pad. Comes before any other installation."""
@@ -180,6 +186,8 @@ class CodeSpace(Unique):
         self._image = image
         self._starts = list(zip(addresses, image.funcs, strict=True))
         self._arena.write(self._pads, pads)
+        if self.listener is not None:
+            self.listener(list(zip(addresses, image.sizes, image.funcs, strict=True)))
 
     def _close_relocations(self, image: CodeImage, base: int) -> bytes | bytearray:
         relocations = image.open
