@@ -175,21 +175,27 @@ class InstanceData(Unique):
             words[layout.memory(index) // 8] = memory.block.record
         for index, table in enumerate(self.tables):
             words[layout.table(index) // 8] = table.record
-        self._segments = bytearray(max(1, _PAIR.size * len(decoded.data_segments)))
-        segments, export = address_of(self._segments)
-        self._keep.append(export)
-        for index, segment in enumerate(decoded.data_segments):
-            if segment.mode == wasm.SEGMENT_PASSIVE:
-                place = self.module.data_address + segment.start
-                _PAIR.pack_into(self._segments, index * _PAIR.size, place, segment.end - segment.start)
         words[CTX_MEMORIES // 8] = address + layout.memories
         words[CTX_TABLES // 8] = address + layout.tables
-        words[CTX_DATA_SEGMENTS // 8] = segments
+        if decoded.data_segments:
+            words[CTX_DATA_SEGMENTS // 8] = self._segment_table()
         size = FUNC_RECORD_SIZE // 8
         first = layout.escaping // 8
         for word in range(first, first + size * len(decoded.escaping), size):
             words[word + FUNC_VMCTX // 8] = address
             words[word + FUNC_SELF // 8] = address + 8 * word
+
+    def _segment_table(self) -> int:
+        """Address of the array of addresses and lengths of the passive data segments."""
+        segments = self.module.decoded.data_segments
+        self._segments = bytearray(_PAIR.size * len(segments))
+        table, export = address_of(self._segments)
+        self._keep.append(export)
+        for index, segment in enumerate(segments):
+            if segment.mode == wasm.SEGMENT_PASSIVE:
+                place = self.module.data_address + segment.start
+                _PAIR.pack_into(self._segments, index * _PAIR.size, place, segment.end - segment.start)
+        return table
 
     def initialise(self, fuel: StartupFuel | None) -> None:
         """Apply element and data segments in order. A trap leaves in place what was done before it."""

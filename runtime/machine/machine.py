@@ -47,7 +47,7 @@ from .host_code import fast_host_call, has_fast_host_call
 from .lifetime import keep_forever
 from .memory import RESERVATION, MemoryBlock, PlainMemory, ReservationPool, ReservedMemory
 from .stacks import StackPool
-from .state import StoreState, request_end_of_all
+from .state import StoreState, initial_state, request_end_of_all
 from .threads import ThreadRecords
 from .traps import raise_trap, refuse_entry, report_passing
 
@@ -114,6 +114,7 @@ class Machine:
         _u32(self._cells + L.CELL_PID).value = os.getpid()
         _u32(self._cells + L.CELL_PARKED).value = 1
         self.threads: Final = ThreadRecords(platform, self._cells)
+        self.initial_state: Final = initial_state(self.threads.nobody)
         self.stacks: Final = StackPool(platform)  # of calls that can be suspended
         self._run_fiber: Callable[[int], int] | None = None
         self._closed = False

@@ -11,7 +11,9 @@ from brolga.jit.vmctx import MEMORY_BASE, MEMORY_LENGTH
 from ..platform.interface import Platform, PlatformError
 from .lifetime import Unique, exiting, keep_forever
 
-_u64 = ctypes.c_uint64.from_address
+_Record: Final = ctypes.c_uint64 * 2
+_BASE: Final = MEMORY_BASE // 8
+_LENGTH: Final = MEMORY_LENGTH // 8
 
 WASM_PAGE: Final = 65536
 # A 32-bit index plus a 32-bit static offset plus the access itself.
@@ -28,21 +30,21 @@ class MemoryBlock(Unique):
 
     def __init__(self, maximum: int) -> None:
         self.maximum: Final = maximum
-        self._record = (ctypes.c_uint64 * 2)()
+        self._record = _Record()
         self.record: Final = ctypes.addressof(self._record)  # address of the memory record
 
     @property
     def base(self) -> int:
-        return _u64(self.record + MEMORY_BASE).value
+        return self._record[_BASE]
 
     @property
     def length(self) -> int:
         """Bytes accessible now."""
-        return _u64(self.record + MEMORY_LENGTH).value
+        return self._record[_LENGTH]
 
     def _set(self, base: int, length: int) -> None:
-        _u64(self.record + MEMORY_BASE).value = base
-        _u64(self.record + MEMORY_LENGTH).value = length
+        self._record[_BASE] = base
+        self._record[_LENGTH] = length
 
     def grow(self, length: int) -> bool:
         """Make it `length` bytes (new ones zero). False if the system refuses or `length` exceeds the maximum."""

@@ -63,6 +63,18 @@ def request_end(address: int, last: int = 0) -> None:
     _u32(address + L.STATE_INTERRUPT).value = 1
 
 
+def initial_state(nobody: int) -> bytes:
+    """The activation state of a store that has not run. `nobody`: record of no thread."""
+    state = bytearray(L.STATE_SIZE)
+    for offset, value in (
+        (L.STATE_THREAD, nobody),
+        (L.STATE_ENTRY_THREAD, nobody),
+        (L.STATE_MAX_STACK, L.DEFAULT_MAX_STACK),
+    ):
+        state[offset : offset + 8] = value.to_bytes(8, "little")
+    return bytes(state)
+
+
 class StoreState(Unique):
     """What machine code must know of one store: goes into CTX_ACTIVATION of every context of the store.
 
@@ -75,10 +87,7 @@ class StoreState(Unique):
     def __init__(self, machine: Machine) -> None:
         self.machine: Final = machine
         self.address: Final = _allocate()  # of the activation state
-        ctypes.memset(self.address, 0, L.STATE_SIZE)
-        _u64(self.address + L.STATE_THREAD).value = machine.threads.nobody
-        _u64(self.address + L.STATE_ENTRY_THREAD).value = machine.threads.nobody
-        self.max_stack = L.DEFAULT_MAX_STACK
+        ctypes.memmove(self.address, machine.initial_state, L.STATE_SIZE)
         self.timed_out = False  # the interruption that was asked for is that of a timeout
         self.fiber: Fiber | None = None  # the innermost call that can be suspended and runs
         self.suspended: Fiber | None = None  # the call that is suspended; as long as there is one, entries are refused
