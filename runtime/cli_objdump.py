@@ -1,7 +1,7 @@
 """`brolga objdump`: wasm operators, IR and machine code of functions, side by side.
 
 A row for each wasm operator, in the order of the body, with the IR instructions and the machine instructions that came of
-it. With a profile, each operator's share of the time comes first. Machine instructions stand with the operator in force at their place, so that moves and spills of the register
+it. With a profile, each operator's share of the time stands before it. Machine instructions stand with the operator in force at their place, so that moves and spills of the register
 allocator are where they were put; offsets show the order of the code.
 """
 
@@ -28,6 +28,7 @@ from .engine import Engine
 from .module import Module
 
 _NARROW = 160  # columns where the output is not a terminal
+_SHARE = 6  # columns of an operator's share of the time
 
 Listing = dict[int, list[str]]  # lines by offset of the wasm operator
 
@@ -47,14 +48,13 @@ def objdump(options: argparse.Namespace) -> int:
         code = compile_ir(function, engine.settings)
         console.print(Text(_heading(module.decoded, index, code)))
         table = Table(box=None, pad_edge=False, show_lines=False)
-        if options.profile:
-            table.add_column("time", justify="right", no_wrap=True, min_width=6)
-        for title in ("wasm", "IR", "x86-64"):
+        for title in (f"{'time':>{_SHARE}} wasm" if options.profile else "wasm", "IR", "x86-64"):
             table.add_column(title, no_wrap=True, overflow="ellipsis")
-        for place, cells in rows(module.decoded, index, function, code):
-            share = shares.get(place, 0.0)
-            time = [f"{share:.1%}" if share else ""] if options.profile else []
-            table.add_row(*map(Text, [*time, *cells]))
+        for place, (operator, *others) in rows(module.decoded, index, function, code):
+            if options.profile:
+                share = f"{shares[place]:.1%}" if place in shares else ""
+                operator = f"{share:>{_SHARE}} {operator}"
+            table.add_row(*map(Text, [operator, *others]))
         console.print(table)
         console.print()
     return 0
