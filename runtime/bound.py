@@ -294,7 +294,9 @@ def _importable(store: Store, imports: Imports, wanted: wasm.Import) -> Importab
     except (KeyError, AttributeError):
         raise LinkError(f"unknown import: `{wanted.module}::{wanted.name}` has not been defined") from None
     if isinstance(item, BoundFunc):
-        return Func._of(item._entry_owner, item._entry_record, item._type)  # type: ignore[arg-type]
+        owner = item._entry_owner
+        assert isinstance(owner, Store)
+        return Func._of(owner, item._entry_record, item._type)
     if isinstance(item, BoundMemory):
         return Memory._wrap(item._memory)
     if isinstance(item, BoundTable):

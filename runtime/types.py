@@ -17,6 +17,21 @@ _MAX_SIZE_32: Final = 1 << 32
 _MAX_SIZE_64: Final = 1 << 64
 
 
+class _ByKey:
+    """Equal to others of its class with an equal key."""
+
+    __slots__ = ()
+
+    def _key(self) -> object:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and isinstance(other, _ByKey) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+
 @final
 class ValType(Managed):
     """The type of a value: made by `ValType.i32()` and its like."""
@@ -79,7 +94,7 @@ def _code_of(type: ValType) -> int:
 
 
 @final
-class FuncType(Managed):
+class FuncType(_ByKey, Managed):
     """Parameter and result types of a function."""
 
     __slots__ = ("_type",)
@@ -101,18 +116,15 @@ class FuncType(Managed):
     def results(self) -> list[ValType]:
         return [_val_type(code) for code in self._type.results]
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FuncType) and self._type == other._type
-
-    def __hash__(self) -> int:
-        return hash(self._type)
+    def _key(self) -> wasm.FuncType:
+        return self._type
 
     def __repr__(self) -> str:
         return f"FuncType({self.params}, {self.results})"
 
 
 @final
-class GlobalType(Managed):
+class GlobalType(_ByKey, Managed):
     """Type of a global's value, and whether it can be set."""
 
     __slots__ = ("_mutable", "_valtype")
@@ -134,18 +146,15 @@ class GlobalType(Managed):
     def mutable(self) -> bool:
         return self._mutable
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, GlobalType) and (self._valtype, self._mutable) == (other._valtype, other._mutable)
-
-    def __hash__(self) -> int:
-        return hash((self._valtype, self._mutable))
+    def _key(self) -> tuple[ValType, bool]:
+        return self._valtype, self._mutable
 
     def __repr__(self) -> str:
         return f"GlobalType({self._valtype}, mutable={self._mutable})"
 
 
 @final
-class Limits:
+class Limits(_ByKey):
     """Smallest and largest size; `max` is None if there is no largest."""
 
     __slots__ = ("max", "min")
@@ -158,18 +167,15 @@ class Limits:
     def _wrap(cls, limits: wasm.Limits) -> Limits:
         return cls(limits.minimum, None if limits.maximum < 0 else limits.maximum)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Limits) and (self.min, self.max) == (other.min, other.max)
-
-    def __hash__(self) -> int:
-        return hash((self.min, self.max))
+    def _key(self) -> tuple[int, int | None]:
+        return self.min, self.max
 
     def __repr__(self) -> str:
         return f"Limits({self.min}, {self.max})"
 
 
 @final
-class TableType(Managed):
+class TableType(_ByKey, Managed):
     """Type of a table's elements, and its limits."""
 
     __slots__ = ("_element", "_limits")
@@ -194,18 +200,15 @@ class TableType(Managed):
     def limits(self) -> Limits:
         return self._limits
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TableType) and (self._element, self._limits) == (other._element, other._limits)
-
-    def __hash__(self) -> int:
-        return hash((self._element, self._limits))
+    def _key(self) -> tuple[ValType, Limits]:
+        return self._element, self._limits
 
     def __repr__(self) -> str:
         return f"TableType({self._element}, {self._limits})"
 
 
 @final
-class MemoryType(Managed):
+class MemoryType(_ByKey, Managed):
     """Limits of a memory, in pages (of 64 KiB, or of one byte with `page_size_log2=0`)."""
 
     __slots__ = ("_is_64", "_limits", "_page_size_log2", "_shared")
@@ -261,12 +264,6 @@ class MemoryType(Managed):
     def _key(self) -> tuple[Limits, bool, bool, int]:
         return self._limits, self._is_64, self._shared, self._page_size_log2
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, MemoryType) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
     def __repr__(self) -> str:
         more = [
             f", {name}={value}"
@@ -281,7 +278,7 @@ class MemoryType(Managed):
 
 
 @final
-class TagType(Managed):
+class TagType(_ByKey, Managed):
     """Type of a tag: what an exception of it carries."""
 
     __slots__ = ("_functype",)
@@ -295,11 +292,8 @@ class TagType(Managed):
     def functype(self) -> FuncType:
         return self._functype
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TagType) and self._functype == other._functype
-
-    def __hash__(self) -> int:
-        return hash(self._functype)
+    def _key(self) -> FuncType:
+        return self._functype
 
     def __repr__(self) -> str:
         return f"TagType({self._functype})"

@@ -3,6 +3,9 @@
 LEB128 numbers may be padded up to the size that their type needs at most, as the specification allows. The functions take
 bytes and position and return value and next position; reading past the end of the bytes raises IndexError, which the
 callers turn into "unexpected end". `Reader` is the same with a position of its own, for all that is not hot.
+
+The first lines of each function read one or two bytes, as nearly all numbers have, and stand in each again: a call to a shared
+function would cost more than they do.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.vmctx import (
@@ -55,12 +55,12 @@ def results_to_bits(type: FuncType, value: object, store: object) -> list[int]:
     return [to_bits(t, item, store) for t, item in zip(types, value)]
 
 
-def _raw_results(count: int, value: object) -> list[int]:
+def _raw_results(count: int, value: Any) -> list[int]:
     if count == 0:
         return []
     if count == 1:
-        return [value]  # type: ignore[list-item]
-    return list(value)  # type: ignore[call-overload, no-any-return]
+        return [value]
+    return list(value)
 
 
 def _raw_dispatch(type: FuncType, function: Callable[..., object]) -> Dispatch:
@@ -127,7 +127,8 @@ def builtin_dispatch(type: FuncType, function: Callable[..., int | None]) -> Dis
     def call(buffer: int) -> None:
         result = function(_u64(buffer + L.CALL_CONTEXT).value, *read_args(layout, buffer))
         if has_result:
-            write_results(layout, buffer, [result])  # type: ignore[list-item]
+            assert result is not None
+            write_results(layout, buffer, [result])
 
     return call
 

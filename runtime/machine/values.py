@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from operator import index
 from threading import Lock
-from typing import Final
+from typing import Any, Final, Protocol
 
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, VALUE_TYPE_NAMES, FuncType
 
@@ -49,8 +49,8 @@ def _raw_reference_to_python(store: object, bits: int, type: int) -> object:
     return bits
 
 
-def _raw_reference_from_python(store: object, value: object, type: int) -> int:
-    return index(value)  # type: ignore[arg-type]
+def _raw_reference_from_python(store: object, value: Any, type: int) -> int:
+    return index(value)
 
 
 _reference_to_python: ReferenceToPython = _raw_reference_to_python
@@ -67,12 +67,18 @@ def set_reference_converters(to_python: ReferenceToPython, from_python: Referenc
     _reference_from_python = from_python
 
 
-_typed_values: tuple[type, ...] = ()
+class TypedValue(Protocol):
+    """A value that knows its type."""
+
+    def of_type(self, code: int) -> object:
+        """The plain value, or TypeError if it is of another type."""
 
 
-def set_typed_values(cls: type) -> None:
-    """Set, for the whole process, the class of values that know their type: `value.of_type(code)` gives the plain value, or
-    raises TypeError if it is of another type."""
+_typed_values: tuple[type[TypedValue], ...] = ()
+
+
+def set_typed_values(cls: type[TypedValue]) -> None:
+    """Set, for the whole process, the class of values that know their type."""
     global _typed_values
     _typed_values = (cls,)
 
@@ -94,19 +100,19 @@ def from_bits(type: int, bits: int, store: object = None) -> object:
     raise _impassable(type)
 
 
-def to_bits(type: int, value: object, store: object = None) -> int:
+def to_bits(type: int, value: Any, store: object = None) -> int:
     """The raw bits of a Python value, or TypeError.
 
     Integers are taken modulo 2**32 or 2**64; floats from anything with `__float__` (f32 rounds to nearest, overflow gives
     infinity).
     """
     if isinstance(value, _typed_values):
-        value = value.of_type(type)  # type: ignore[attr-defined]
+        value = value.of_type(type)
     if type == FUNCREF or type == EXTERNREF:
         return _reference_from_python(store, value, type)
     if type == I32 or type == I64:
         try:
-            number = index(value)  # type: ignore[arg-type]
+            number = index(value)
         except TypeError:
             raise _inconvertible(type, value) from None
         return number & (0xFFFF_FFFF if type == I32 else 0xFFFF_FFFF_FFFF_FFFF)
@@ -114,7 +120,7 @@ def to_bits(type: int, value: object, store: object = None) -> int:
         if isinstance(value, (str, bytes, bytearray)):
             raise _inconvertible(type, value)
         try:
-            number_f = float(value)  # type: ignore[arg-type]
+            number_f = float(value)
         except TypeError:
             raise _inconvertible(type, value) from None
         if type == F64:
