@@ -11,8 +11,8 @@ from typing import Final, final
 
 from brolga.ir import trap_codes
 from brolga.jit.wasm import types as wasm
-from brolga.jit.wasm.fuel import SMALL_LENGTH
-from brolga.jit.wasm.fuel_costs import PAGE_SIZE
+from brolga.jit.wasm.limits import SMALL_LENGTH
+from brolga.jit.wasm.types import PAGE_SIZE
 
 from .fuel import StoreFuel
 from .trap import Trap

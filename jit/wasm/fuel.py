@@ -26,11 +26,11 @@ from brolga.ir.types import I32, I64
 from ..vmctx import ACTIVATION_FUEL, CTX_ACTIVATION
 from . import opcodes as wasm
 from .fuel_costs import NOT_CONSTANT, Fuel
+from .limits import SMALL_LENGTH
 from .live_locals import Constructs
 from .operators import read_opcode
 from .translate_state import State
 
-SMALL_LENGTH: Final = 128  # constant lengths up to this one are paid later
 _FAILED_GROW: Final = 0xFFFF_FFFF
 _NO_LENGTH: Final = -1
 

@@ -34,3 +34,6 @@ MAX_CONST_OPERATORS: Final = 100_000  # of one constant expression
 MAX_MERGED_LOCALS: Final = 4_000_000  # locals that blocks, loops and ifs take over from several ways into them, in sum
 MAX_CONSTRUCT_LOCALS: Final = 1 << 30  # number of blocks, loops and ifs times number of locals
 MAX_PASSED_VALUES: Final = 8_000_000  # locals and operands that branches and calls pass on, in sum
+
+# Not a limit but a rule of fuel that startup needs too: constant lengths up to this one are paid later.
+SMALL_LENGTH: Final = 128
