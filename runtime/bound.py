@@ -92,23 +92,33 @@ class BoundMemory(_Exporter):
         """Size in bytes."""
         return self._memory.block.length
 
+    def _view(self) -> memoryview:
+        """The bytes as they are now."""
+        if self._block is None:
+            raise ValueError("already closed")
+        return self._memory.view()
+
     def __getitem__(self, index: int | slice) -> Any:
         """A byte as an int, or a copy of a range as bytes."""
-        with memoryview(self) as view:
-            return bytes(view[index]) if isinstance(index, slice) else view[index]
+        view = self._memory._view  # None if the memory has grown or is closed
+        if view is None:
+            view = self._view()
+        return bytes(view[index]) if isinstance(index, slice) else view[index]
 
     def __setitem__(self, index: int | slice, value: Any) -> None:
-        with memoryview(self) as view:
-            view[index] = value
+        view = self._memory._view
+        if view is None:
+            view = self._view()
+        view[index] = value
 
     def read(self, start: int | None = 0, stop: int | None = None) -> bytes:
         """A copy of the bytes [start:stop]."""
-        with memoryview(self) as view:
-            return bytes(view[start:stop])
+        return bytes(self._view()[start:stop])
 
     def write(self, start: int, data: bytes | bytearray | memoryview) -> None:
         """Put bytes at `start`. IndexError if they do not fit."""
-        with memoryview(self) as view, memoryview(data) as source:
+        with memoryview(data) as source:
+            view = self._view()
             size = source.nbytes
             if not 0 <= start <= len(view) - size:
                 raise IndexError("index out of range")
