@@ -26,7 +26,7 @@ from brolga.jit.wasm.types import FuncType
 
 from . import layout as L
 from .calls import call_layout, read_results, write_args, write_results
-from .lifetime import exiting
+from .lifetime import Unique, exiting
 from .state import StoreState
 from .timeouts import Deadline
 from .traps import interruption, report_passing
@@ -45,7 +45,7 @@ ToResults = Callable[[object], list[int]]
 
 
 @final
-class Fiber:
+class Fiber(Unique):
     """One call of a wasm function that can be suspended."""
 
     __slots__ = (
@@ -58,6 +58,7 @@ class Fiber:
         "_stack",
         "_state",
         "_to_results",
+        "_waits",
         "address",
     )
 
@@ -72,6 +73,7 @@ class Fiber:
         self._buffer = write_args(self._layout, list(args))
         self._stack = machine.stacks.take()
         self._awaitable: Awaitable[object] | None = None
+        self._waits = False
         self._memory = memory = _RECORD()
         memory[L.FIBER_CONTEXT // 8] = _u64(record + FUNC_VMCTX).value
         memory[L.FIBER_RECORD // 8] = record
@@ -84,6 +86,7 @@ class Fiber:
         """Begin the call, or go on with it. True if it has returned, False if it is suspended. Raises what leaves wasm."""
         state = self._state
         outer, state.fiber = state.fiber, self
+        self._waits = False
         limit = state.stack_limit
         if state.suspended is self:
             state.suspended = None
@@ -102,6 +105,7 @@ class Fiber:
         """The host function called with the call buffer at `buffer` has returned `awaitable`: what its dispatcher returns next
         leads to SUSPEND."""
         self._awaitable = awaitable
+        self._waits = True
         self._result_layout = call_layout(type)
         self._to_results = to_results
         _u64(buffer + L.CALL_CONTEXT).value = self.address
@@ -146,7 +150,9 @@ class Fiber:
 
     @property
     def _wasm_stack(self) -> int:
-        """rsp of the suspended wasm, at the return address."""
+        """rsp of the suspended wasm, at the return address; 0 if it is not suspended."""
+        if not self._waits:
+            return 0
         return self._memory[(L.FIBER_CALL + L.CALL_STACK) // 8]
 
     def close(self) -> None:

@@ -285,17 +285,20 @@ class Machine:
         """Called by an entry whose thread is not the one that the state has seen last, and where entries are refused."""
         if self._closed and threading.current_thread() is not threading.main_thread():
             raise RuntimeError("the interpreter is shutting down")
+        record = self.threads.current()
+        self._start_watchdog()
+        activation = _u64(state.address + L.STATE_ACTIVATION)
+        thread = _u64(state.address + L.STATE_THREAD)
+        entry_thread = _u64(state.address + L.STATE_ENTRY_THREAD)
+        # From here to the entry no other thread gets the GIL, which CPython gives away at calls and at the ends of loops only.
         if state.refusal:
             refuse_entry(state.refusal)
         if state.suspended is not None:
             raise WasmtimeError("the store is busy: one of its calls waits for an async host function")
-        record = self.threads.current()
-        thread = _u64(state.address + L.STATE_THREAD)
-        if state.running and thread.value != record:
+        if activation.value and thread.value != record:
             raise RuntimeError("the store is in use on another thread")
         thread.value = record
-        _u64(state.address + L.STATE_ENTRY_THREAD).value = record
-        self._start_watchdog()
+        entry_thread.value = record
 
     def _start_watchdog(self) -> None:
         if self._watchdog_runs:

@@ -117,8 +117,9 @@ def raise_trap(state: StoreState) -> None:
 
 
 def interruption(wasm_stack: int, timed_out: bool) -> BaseException:
-    """The exception that ends a call which is suspended with rsp = `wasm_stack` (at the return address)."""
-    return _factory(TrapInfo(INTERRUPT, unwind(_u64(wasm_stack).value, wasm_stack + 8, True), 0, timed_out))
+    """The exception that ends a call which is suspended with rsp = `wasm_stack` (at the return address), or 0: not in wasm."""
+    frames = unwind(_u64(wasm_stack).value, wasm_stack + 8, True) if wasm_stack else []
+    return _factory(TrapInfo(INTERRUPT, frames, 0, timed_out))
 
 
 def refuse_entry(reason: int) -> None:

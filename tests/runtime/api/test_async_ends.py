@@ -568,3 +568,41 @@ def test_fuel() -> None:
         used(lambda instance: asyncio.run(instance.forever.call_async(1)), double)
     assert caught.value.trap_code == TrapCode.OUT_OF_FUEL
     assert [frame.func_name for frame in caught.value.frames] == ["forever"]
+
+
+def test_timeout_when_the_call_no_longer_waits(load: Load) -> None:
+    """The time is over while the coroutine ends; a host function that wasm calls next says that the task is cancelled."""
+
+    def wait(value: int) -> Any:
+        if value == 2:
+            return ends_late()
+        raise asyncio.CancelledError
+
+    async def ends_late() -> int:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return 1
+        return 0
+
+    instance = load(wait)
+    with pytest.raises(brolga.WasmTimeout):
+        asyncio.run(instance.sum.call_async(2, timeout=0.02))
+    assert instance.plain(1) == 3
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1e-9])
+def test_timeouts_that_are_over_at_once(load: Load, seconds: float) -> None:
+    async def wait(value: int) -> int:
+        await asyncio.sleep(60)
+        return value
+
+    instance = load(wait)
+    for func in (instance.once, instance.forever):
+        with pytest.raises(brolga.WasmTimeout):
+            asyncio.run(func.call_async(1, timeout=seconds))
+    assert asyncio.run(instance.plain.call_async(1, timeout=1e9)) == 3
+    assert asyncio.run(instance.plain.call_async(1, timeout=float("inf"))) == 3
+    with pytest.raises(ValueError, match="not a number"):
+        asyncio.run(instance.plain.call_async(1, timeout=float("nan")))
+    assert instance.plain(1) == 3
