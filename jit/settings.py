@@ -29,7 +29,17 @@ class Settings:
     features         the set of names from CPU_FEATURES that may be used
     """
 
-    __slots__ = ("memory_base", "bounds", "signals", "stack_guard", "poll", "opt_level", "features", "fuel", "stack_limit")
+    __slots__ = (
+        "memory_base",
+        "bounds",
+        "signals",
+        "stack_guard",
+        "poll",
+        "opt_level",
+        "features",
+        "fuel",
+        "stack_limit",
+    )
 
     def __init__(
         self,
@@ -64,3 +74,25 @@ class Settings:
     def describe_features(self) -> str:
         """The CPU features, as text."""
         return ",".join(sorted(self.features))
+
+    @staticmethod
+    def parse(description: str, features: str) -> Settings:
+        """The settings that `describe` and `describe_features` tell. Raises ValueError if they are not understood."""
+        values: dict[str, int] = {}
+        for word in description.split():
+            name, _, value = word.partition("=")
+            values[name] = int(value)
+        settings = Settings(
+            memory_base=values.pop("memory_base", -1),
+            bounds=values.pop("bounds", -1),
+            signals=values.pop("signals", 0) != 0,
+            stack_guard=values.pop("stack_guard", 0) != 0,
+            poll=values.pop("poll", 0) != 0,
+            opt_level=values.pop("opt_level", -1),
+            features=frozenset(filter(None, features.split(","))),
+            fuel=values.pop("fuel", 0) != 0,
+            stack_limit=values.pop("stack_limit", 0) != 0,
+        )
+        if settings.describe() != description or values:
+            raise ValueError(f"unknown settings: {description}")
+        return settings

@@ -8,12 +8,10 @@ import sys
 from pathlib import Path
 
 from brolga.ir.errors import WasmtimeError
-from brolga.jit.code import CompiledFunction
 
 from .cli import config
 from .cli_options import WasmOptions, set_cache
 from .cli_run import read_source
-from .compilation import Compilation
 from .engine import Engine
 from .module import Module
 
@@ -36,7 +34,7 @@ def compile(options: argparse.Namespace) -> int:
     if sys.stderr.isatty():
         _with_progress(module)
     else:
-        loaded.compile_all(Compilation(loaded.decoded, loaded.settings).compile)
+        loaded.compile_all()
     _write(output, bytes(module.serialize()))
     return 0
 
@@ -46,7 +44,6 @@ def _with_progress(module: Module) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     loaded = module._loaded
-    compilation = Compilation(loaded.decoded, loaded.settings)
     columns = (
         TextColumn("compiling"),
         BarColumn(),
@@ -56,13 +53,7 @@ def _with_progress(module: Module) -> None:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=len(loaded.missing()))
-
-        def compile(func: int) -> CompiledFunction:
-            function = compilation.compile(func)
-            progress.advance(task)
-            return function
-
-        loaded.compile_all(compile)
+        loaded.compile_all(done=lambda count: progress.advance(task, count))
 
 
 def _write(path: str, data: bytes) -> None:

@@ -66,6 +66,7 @@ class Config(Consumable):
         "_fuel",
         "_max_stack",
         "_opt_level",
+        "_parallel",
         "_perf_map",
         "_platform",
         "_shared_memory",
@@ -78,6 +79,7 @@ class Config(Consumable):
         self._opt_level = 2
         self._epochs = False
         self._fuel = False
+        self._parallel = True
         self._perf_map = False
         self._max_stack: int | None = None
         self._shared_memory = False
@@ -116,6 +118,11 @@ class Config(Consumable):
         if profiler not in ("none", "perfmap"):
             raise WasmtimeError(f"unknown profiler: {profiler}")
         self._perf_map = profiler == "perfmap"
+
+    @write_only
+    def parallel_compilation(self, enable: bool) -> None:
+        """Whether modules that are compiled as a whole are compiled on all cores, if they are large: by default they are."""
+        self._parallel = _bool(enable)
 
     @write_only
     def cache(self, enabled: bool | str) -> None:
@@ -184,7 +191,6 @@ class Config(Consumable):
     # Options that change nothing about what a program computes here: any bool is accepted.
     debug_info = _harmless()
     cranelift_debug_verifier = _harmless()
-    parallel_compilation = _harmless()
     gc_support = _harmless()
     memory_may_move = _harmless()
     native_unwind_info = _harmless()

@@ -65,7 +65,7 @@ def _max_stack(config: Config) -> int:
 class Engine(Managed):
     """What stores and modules have in common: platform, compiler settings. Modules of one engine work in its stores only."""
 
-    __slots__ = ("cache", "eager", "epoch", "machine", "max_stack", "perf_map", "settings", "shared_memory")
+    __slots__ = ("cache", "eager", "epoch", "machine", "max_stack", "parallel", "perf_map", "settings", "shared_memory")
 
     def __init__(self, config: Config | None = None) -> None:
         if config is None:
@@ -81,6 +81,7 @@ class Engine(Managed):
         self.cache = None if wants_compiler() else config._cache
         self.epoch = Epoch() if config._epochs else None
         self.shared_memory = config._shared_memory
+        self.parallel = config._parallel
         self.perf_map = config._perf_map
         config.close()
 

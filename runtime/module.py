@@ -12,7 +12,6 @@ from typing import final
 
 from brolga.ir.errors import CodeFormatError, WasmtimeError
 from brolga.jit.cache_format import CodeImage
-from brolga.jit.code import CompiledFunction
 from brolga.jit.vmctx import FUNC_RECORD_SIZE, ContextLayout
 from brolga.jit.wasm import types as wasm
 
@@ -66,7 +65,7 @@ class LoadedModule:
         if image is not None:
             self.space.install_image(image)
         if engine.eager:
-            self.compile_all(compilation.compile)
+            self.compile_all(compilation, parallel=engine.parallel)
         self.context_template = self._template()
         self.startup = StartupPlan(decoded) if engine.settings.fuel else None
 
@@ -75,10 +74,18 @@ class LoadedModule:
         first = self.decoded.imported_funcs
         return [func for func in range(first, first + self.space.count) if not self.space.code_address(func)]
 
-    def compile_all(self, compile: Callable[[int], CompiledFunction]) -> None:
-        """Have compiled what is not."""
-        with collector_paused():
-            self.space.install_all([compile(func) for func in self.missing()])
+    def compile_all(
+        self, compilation: Compilation | None = None, done: Callable[[int], None] | None = None, parallel: bool = True
+    ) -> None:
+        """Have compiled what is not, on all cores if it is much. `done` is told of functions as they get ready."""
+        missing = self.missing()
+        if missing:
+            from .parallel import compile_functions
+
+            if compilation is None:
+                compilation = Compilation(self.decoded, self.settings)
+            with collector_paused():
+                self.space.install_all(compile_functions(compilation, missing, done, 0 if parallel else 1))
 
     def _template(self) -> bytes:
         """The instance context as far as it is the same for all instances: signature numbers, code addresses."""
@@ -161,7 +168,7 @@ class Module(Managed):
     def serialize(self) -> bytearray:
         """Bytes of which `deserialize` makes the module again without compiling: all functions are compiled now."""
         loaded = self._loaded
-        loaded.compile_all(Compilation(loaded.decoded, loaded.settings).compile)
+        loaded.compile_all(parallel=self.engine.parallel)
         return bytearray(write_artifact(loaded.decoded.data, loaded.space.compiled_functions(), loaded.settings))
 
     @classmethod
