@@ -290,7 +290,7 @@ class Machine:
         activation = _u64(state.address + L.STATE_ACTIVATION)
         thread = _u64(state.address + L.STATE_THREAD)
         entry_thread = _u64(state.address + L.STATE_ENTRY_THREAD)
-        # From here to the entry no other thread gets the GIL, which CPython gives away at calls and at the ends of loops only.
+        # From here on nothing is called: behind each call another thread may get the GIL, and attach itself or close the store.
         if state.refusal:
             refuse_entry(state.refusal)
         if state.suspended is not None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -570,3 +570,47 @@ def test_watchdog_sleeps_and_wakes(platform: str) -> None:
             assert time.monotonic() < limit
             time.sleep(0.01)
         time.sleep(0.01)
+
+
+def while_attaching(world: World, monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Do something in the midst of this thread's next entry, as another thread could that gets the GIL there."""
+    start_watchdog = world.machine._start_watchdog
+    caller = threading.current_thread()
+
+    def start_and_act() -> None:
+        start_watchdog()
+        if threading.current_thread() is caller:
+            action()
+
+    monkeypatch.setattr(world.machine, "_start_watchdog", start_and_act)
+
+
+def test_a_thread_that_enters_while_another_one_attaches(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = endless(platform)
+    traps: list[int] = []
+
+    def run() -> None:
+        with pytest.raises(WasmTrap) as caught:
+            world.call(0, nothing)
+        traps.append(caught.value.code)
+
+    thread = threading.Thread(target=run)
+
+    def enter() -> None:
+        thread.start()
+        while not world.state.running:
+            time.sleep(0.001)
+
+    while_attaching(world, monkeypatch, enter)
+    with pytest.raises(RuntimeError, match="in use on another thread"):
+        world.call(0, nothing)
+    world.state.interrupt()
+    thread.join()
+    assert traps == [trap_codes.INTERRUPT]
+
+
+def test_closing_while_a_thread_attaches(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = endless(platform)
+    while_attaching(world, monkeypatch, world.state.close)
+    with pytest.raises(ValueError, match="closed"):
+        world.call(0, nothing)
