@@ -85,6 +85,9 @@ class InstanceData(Unique):
         self.globals: list[GlobalData] = []
         self.guest = GuestView()
         self._link(store, imports)
+        store._data.count_module(
+            len(decoded.memory_types) - decoded.imported_memories, len(decoded.table_types) - decoded.imported_tables
+        )
 
         for memory_type in decoded.memory_types[decoded.imported_memories :]:
             self.memories.append(MemoryData(store._data, memory_type.limits.minimum, memory_type.limits.maximum))
@@ -373,9 +376,6 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
     """
     if module.machine is not store._machine:
         raise WasmtimeError("cross-`Engine` instantiation is not currently supported")
-    limit = store._data.limits.instances
-    if 0 <= limit <= len(store._instances):
-        raise WasmtimeError(f"resource limit exceeded: instance count too high at {len(store._instances) + 1}")
     _check_handlers(store._machine)
     store._data.check_thread()
     instance = InstanceData(store, module, imports)

@@ -27,8 +27,7 @@ class MemoryData:
     def __init__(self, store_data: StoreData, minimum: int, maximum: int) -> None:
         limit = store_data.limits.memory_size
         if 0 <= limit < minimum * PAGE_SIZE:
-            raise WasmtimeError("memory minimum size exceeds memory limits")
-        store_data.count_memory()
+            raise WasmtimeError(f"memory minimum size of {minimum} pages exceeds memory limits")
         self.store_data = store_data
         self.minimum = minimum
         self.maximum = maximum

@@ -58,7 +58,18 @@ class ExternHolder(Protocol):
 class StoreData(Unique):
     """What host functions and converters of references need of a store."""
 
-    __slots__ = ("externs", "funcs", "holders", "limits", "memories", "memory_count", "store", "table_count", "wasi")
+    __slots__ = (
+        "externs",
+        "funcs",
+        "holders",
+        "instance_count",
+        "limits",
+        "memories",
+        "memory_count",
+        "store",
+        "table_count",
+        "wasi",
+    )
 
     def __init__(self, store: Store) -> None:
         self.store = weakref.ref(store)
@@ -68,8 +79,7 @@ class StoreData(Unique):
         self.memories: list[weakref.ref[MemoryData]] = []  # those that the host made
         self.wasi: WasiContext | None = None
         self.limits = StoreLimits()
-        self.memory_count = 0
-        self.table_count = 0
+        self.instance_count = self.memory_count = self.table_count = 0
 
     @property
     def _data(self) -> StoreData:
@@ -89,19 +99,20 @@ class StoreData(Unique):
         if store is not None and store._state.running:
             store._state.check_thread()
 
-    def count_memory(self) -> None:
-        """A memory is about to be made."""
-        count = self.memory_count + 1
-        if 0 <= self.limits.memories < count:
-            raise WasmtimeError(f"resource limit exceeded: memory count too high at {count}")
-        self.memory_count = count
+    def count_module(self, memories: int, tables: int) -> None:
+        """An instance is about to be made of a module that defines so many. What the host makes by itself does not count. As in
+        Wasmtime, what is counted stays so if something else is refused."""
+        limits = self.limits
+        self.instance_count = _counted("instance", self.instance_count, 1, limits.instances)
+        self.memory_count = _counted("memory", self.memory_count, memories, limits.memories)
+        self.table_count = _counted("table", self.table_count, tables, limits.tables)
 
-    def count_table(self) -> None:
-        """A table is about to be made."""
-        count = self.table_count + 1
-        if 0 <= self.limits.tables < count:
-            raise WasmtimeError(f"resource limit exceeded: table count too high at {count}")
-        self.table_count = count
+
+def _counted(kind: str, before: int, more: int, limit: int) -> int:
+    count = before + more
+    if 0 <= limit < count:
+        raise WasmtimeError(f"resource limit exceeded: {kind} count too high at {count}")
+    return count
 
 
 class Storelike(Protocol):
@@ -135,6 +146,11 @@ class StoreContext:
 
     def _invalidate(self) -> None:
         self._context_store = None
+
+
+def _signed(number: int) -> int:
+    """The lowest 64 bits, as a number with a sign."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 @final
@@ -221,8 +237,14 @@ class Store(Managed):
     def set_limits(
         self, memory_size: int = -1, table_elements: int = -1, instances: int = -1, tables: int = -1, memories: int = -1
     ) -> None:
-        """Limit the bytes of each memory, the elements of each table, and the number of things; -1: no limit."""
-        self._store._data.limits = StoreLimits(memory_size, table_elements, instances, tables, memories)
+        """Limit the bytes of each memory, the elements of each table, how many instances there may be, and how many tables and
+        memories the modules of instances define; no limit where the number is negative."""
+        data = self._store._data
+        given = (memory_size, table_elements, instances, tables, memories)
+        for limit in given:
+            if not isinstance(limit, int):
+                raise TypeError("expected an int")
+        data.limits = StoreLimits(*map(_signed, given))
 
     def set_fuel(self, fuel: int) -> None:
         """Let code of this store use up `fuel` units from now on: as a rule one for each operator that it executes, and one for

@@ -59,7 +59,6 @@ class TableData:
         limit = store_data.limits.table_elements
         if 0 <= limit < minimum or minimum > MAX_ELEMENTS:
             raise WasmtimeError(f"table minimum size of {minimum} elements exceeds table limits")
-        store_data.count_table()
         self.store_data = store_data
         self.element = element
         self.minimum = minimum
