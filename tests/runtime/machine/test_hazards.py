@@ -372,7 +372,8 @@ def test_fork_while_other_threads_are_in_wasm() -> None:
                 pass
         thread = threading.Thread(target=work)
         thread.start()
-        time.sleep(0.05)
+        while not busy.state.running:
+            time.sleep(0.001)
         world = World(CODE)
         def child():
             assert world.call(2, i32_i32, 1) == [2]
@@ -446,14 +447,15 @@ def test_no_thread_enters_wasm_after_the_others_were_interrupted(platform: str) 
                 print(error)
         def at_exit():
             late.set()
-            time.sleep(0.1)
+            thread.join(60)
             assert world.call(2, i32_i32, 1) == [2]  # the main thread may
         atexit.register(at_exit)
     """
     script = f"""
         world = World(CODE, {platform!r})
         assert world.call(2, i32_i32, 1) == [2]
-        threading.Thread(target=call, daemon=True).start()
+        thread = threading.Thread(target=call, daemon=True)
+        thread.start()
     """
     assert run(script, first=first).stdout == "the interpreter is shutting down\n"
 
