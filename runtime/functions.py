@@ -174,7 +174,8 @@ class Caller:
         return self._store.data()
 
 
-def _reference_to_python(store: Any, bits: int, type: int) -> object:
+def reference_to_python(store: Any, bits: int, type: int) -> object:
+    """The Python object of a reference; `store` is a store or its data."""
     data: StoreData = store._data
     if type == wasm.EXTERNREF:
         return data.externs.object(bits)
@@ -188,7 +189,8 @@ def _reference_to_python(store: Any, bits: int, type: int) -> object:
     return Func._of(data.owner(), bits, machine.signature_type(number))
 
 
-def _reference_from_python(store: Any, value: object, type: int) -> int:
+def reference_from_python(store: Any, value: object, type: int) -> int:
+    """The reference to a Python object; TypeError if it is none of this type."""
     data: StoreData = store._data
     if type == wasm.EXTERNREF:
         return data.externs.number(value)
@@ -213,6 +215,6 @@ def _add_frames(exception: BaseException, frames: list[machine.Frame]) -> None:
         exception._crossed = frames
 
 
-machine.set_reference_converters(_reference_to_python, _reference_from_python)
+machine.set_reference_converters(reference_to_python, reference_from_python)
 machine.set_trap_factory(_make_trap)
 machine.set_exception_hook(_add_frames)

@@ -66,6 +66,7 @@ class StoreData(Unique):
         "limits",
         "memories",
         "memory_count",
+        "state",
         "store",
         "table_count",
         "wasi",
@@ -73,6 +74,7 @@ class StoreData(Unique):
 
     def __init__(self, store: Store) -> None:
         self.store = weakref.ref(store)
+        self.state = store._state
         self.externs = ExternRefs()
         self.funcs: dict[int, weakref.ref[Func]] = {}  # by address of the record, which lasts as long as the store
         self.holders: list[weakref.ref[ExternHolder]] = []  # tables and globals that hold externrefs
@@ -95,9 +97,8 @@ class StoreData(Unique):
 
     def check_thread(self) -> None:
         """RuntimeError if the store's code runs on another thread, which may use what is about to change."""
-        store = self.store()
-        if store is not None and store._state.running:
-            store._state.check_thread()
+        if self.state.running:
+            self.state.check_thread()
 
     def count_module(self, memories: int, tables: int) -> None:
         """An instance is about to be made of a module that defines so many. What the host makes by itself does not count. As in

@@ -12,11 +12,11 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.vmctx import EXTERNREF_SIZE, FUNC_RECORD_SIZE, FUNC_SELF
 from brolga.jit.wasm.types import EXTERNREF, FUNCREF
 
-from .machine import from_bits, to_bits
+from .functions import reference_from_python, reference_to_python
 from .store import StoreData, Storelike, same_store
 from .trap import Trap
 from .types import Limits, TableType, ValType
-from .values import value_to_bits
+from .values import Val, value_to_bits
 
 MAX_ELEMENTS: Final = 10_000_000
 _MAX_SIZE: Final = 0xFFFF_FFFF
@@ -115,7 +115,8 @@ class TableData:
     def set(self, index: int, bits: int) -> None:
         if index >= self.length:
             self._check(index, 1)
-        self._bytes[index * self.size : (index + 1) * self.size] = self._packed(bits)
+        start = index * self.size
+        self._bytes[start : start + self.size] = self._packed(bits)
 
     def grow(self, delta: int, init: int) -> int:
         """Add `delta` elements. Returns the length before, or -1."""
@@ -215,7 +216,7 @@ class Table:
             same_store(store, table.store_data)
         if not 0 <= idx < table.length:
             return None
-        return from_bits(table.element, table.get(idx), store)
+        return reference_to_python(store, table._words[idx * table._stride + table._place], table.element)
 
     def set(self, store: Storelike, idx: int, val: Any) -> None:
         """Set an element."""
@@ -225,8 +226,12 @@ class Table:
                 same_store(store, table.store_data)
         except AttributeError:  # no store
             same_store(store, table.store_data)
-        bits = to_bits(table.element, val, store)
+        if type(val) is Val:
+            val = val.of_type(table.element)
+        bits = reference_from_python(store, val, table.element)
         if not 0 <= idx < table.length:
             raise WasmtimeError("wasm trap: undefined element: out of bounds table access")
-        table.store_data.check_thread()
+        state = table.store_data.state
+        if state.running:
+            state.check_thread()
         table.set(idx, bits)
