@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import final
@@ -32,12 +33,19 @@ class _CollectorPause:
         try:
             yield
         finally:
-            self._depth -= 1
+            self._depth = max(self._depth - 1, 0)
             if self._depth == 0 and self._was_enabled:
                 gc.enable()
 
+    def end(self) -> None:
+        """In the child of a fork: threads that were compiling are not there any more."""
+        if self._depth and self._was_enabled:
+            gc.enable()
+        self._depth = 0
+
 
 collector_paused = _CollectorPause()
+os.register_at_fork(after_in_child=collector_paused.end)
 
 
 @final

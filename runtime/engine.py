@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 class Epoch:
     """A number that only grows, and the stores that have a deadline in it."""
 
-    __slots__ = ("_deadlines", "_lock", "now")
+    __slots__ = ("__weakref__", "_deadlines", "_lock", "now")
 
     def __init__(self) -> None:
         self.now = 0
         self._lock = threading.Lock()
+        _epochs.add(self)
         self._deadlines: weakref.WeakKeyDictionary[StoreState, int] = weakref.WeakKeyDictionary()
 
     def increment(self) -> None:
@@ -59,6 +60,18 @@ def _max_stack(config: Config) -> int:
     if not 0 < size <= STACK_SIZE:
         raise WasmtimeError("max_wasm_stack size cannot exceed the async_stack_size")
     return size
+
+
+_epochs: weakref.WeakSet[Epoch] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """Another thread may have held a lock, and is not there to release it."""
+    for epoch in list(_epochs):
+        epoch._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @final

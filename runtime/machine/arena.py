@@ -60,28 +60,38 @@ class CodeArena:
         """The address that `reserve_stub` will give next, if nobody comes in between."""
         return min(self._free_stubs, default=self.functions)
 
+    # What is free changes by replacing the whole dictionary, if it is still the one that was looked at: other threads, signal
+    # handlers and finalisers, which take and give back too, come in at calls and jumps back, so not between the comparison and
+    # the assignment. Nobody sees a state in between, a child of fork included.
+
     def reserve_stub(self, size: int) -> int:
         """Address of `size` bytes among the stubs, for good."""
-        return _take(self._free_stubs, -(-size // STUB_ALIGN) * STUB_ALIGN)
+        while True:
+            before = self._free_stubs
+            address, after = _without(before, -(-size // STUB_ALIGN) * STUB_ALIGN)
+            if self._free_stubs is before:
+                self._free_stubs = after
+                return address
 
     def allocate(self, size: int) -> int:
         """Executable address of an extent of `size` bytes rounded up to pages."""
-        return _take(self._free, -(-size // PAGE) * PAGE)
+        while True:
+            before = self._free
+            address, after = _without(before, -(-size // PAGE) * PAGE)
+            if self._free is before:
+                self._free = after
+                return address
 
     def free(self, address: int, size: int) -> None:
         """Give an extent back."""
         size = -(-size // PAGE) * PAGE
         self.platform.discard_code(self.memory, address - self.start, size)
-        for neighbour, room in list(self._free.items()):
-            if neighbour + room == address or address + size == neighbour:
-                room = self._free.pop(neighbour, 0)
-                if neighbour + room == address:
-                    address, size = neighbour, room + size
-                elif address + size == neighbour:
-                    size += room
-                elif room:
-                    self._free[neighbour] = room
-        self._free[address] = size
+        while True:
+            before = self._free
+            after = _with(before, address, size)
+            if self._free is before:
+                self._free = after
+                return
 
     def used(self) -> list[tuple[int, int]]:
         """(offset, size) of everything given out."""
@@ -112,21 +122,27 @@ class CodeArena:
             self._copy = None
 
 
-def _take(free: dict[int, int], size: int) -> int:
-    """Take `size` bytes out of the first free extent that has them."""
-    while True:
-        for address, room in sorted(free.items()):
-            if room >= size:
-                break
-        else:
-            raise PlatformError("the area for machine code is full")
-        taken = free.pop(address, 0)
-        if taken >= size:
-            if taken > size:
-                free[address + size] = taken - size
-            return address
-        if taken:
-            free[address] = taken
+def _without(free: dict[int, int], size: int) -> tuple[int, dict[int, int]]:
+    """The address of `size` bytes of the first free extent that has them, and what is left."""
+    for address, room in sorted(free.items()):
+        if room >= size:
+            left = {**free}
+            del left[address]
+            if room > size:
+                left[address + size] = room - size
+            return address, left
+    raise PlatformError("the area for machine code is full")
+
+
+def _with(free: dict[int, int], address: int, size: int) -> dict[int, int]:
+    """The free extents and one more, which becomes one with its neighbours."""
+    more = {**free}
+    size += more.pop(address + size, 0)
+    for neighbour, room in free.items():
+        if neighbour + room == address:
+            address, size = neighbour, room + size
+    more[address] = size
+    return more
 
 
 def _before_fork() -> None:

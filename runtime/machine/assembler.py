@@ -7,6 +7,7 @@ comes this way.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from brolga.jit import vmctx
 from brolga.jit.cache_format import digest
 
 from . import layout
+from .lifetime import keep_forever
 from .preassembled import SHELF, Routine, analyse, link
 
 _lock = threading.RLock()
@@ -88,3 +90,16 @@ def assemble_text(source: str, address: int) -> bytes:
     if code is None:
         raise BrolgaError(f"hand-written assembly is empty:\n{source}")
     return bytes(code)
+
+
+def _after_fork_in_child() -> None:
+    """Another thread may have been assembling: in the child nobody would release the lock, and the assembler is in the middle
+    of something."""
+    global _lock
+    _lock = threading.RLock()
+    if _keystone.cache_info().currsize:
+        keep_forever(_keystone())
+        _keystone.cache_clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -95,7 +95,7 @@ class CodeSpace(Unique):
         start = self._arena.allocate(total)
         chunk = (start, start + total, weakref.ref(self))
         self._chunks.append(chunk)
-        insort(_extents, chunk)
+        _change_extents(chunk, True)
         self._room.append((start + size, total - size))
         return start
 
@@ -265,7 +265,7 @@ class CodeSpace(Unique):
             return
         while self._chunks:
             chunk = self._chunks.pop()
-            _extents.remove(chunk)
+            _change_extents(chunk, False)
             self._arena.free(chunk[0], chunk[1] - chunk[0])
 
     def __del__(self) -> None:
@@ -273,11 +273,27 @@ class CodeSpace(Unique):
             self.close()
 
 
+def _change_extents(chunk: _Extent, add: bool) -> None:
+    """Replaces the whole list, as `CodeArena` does and for the same reason."""
+    global _extents
+    while True:
+        before = _extents
+        after = before.copy()
+        if add:
+            insort(after, chunk)
+        else:
+            after.remove(chunk)
+        if _extents is before:
+            _extents = after
+            return
+
+
 def _find_space(pc: int) -> CodeSpace | None:
-    position = bisect_right(_extents, (pc, _BEYOND)) - 1
-    if position < 0 or pc >= _extents[position][1]:
+    extents = _extents
+    position = bisect_right(extents, (pc, _BEYOND)) - 1
+    if position < 0 or pc >= extents[position][1]:
         return None
-    return _extents[position][2]()
+    return extents[position][2]()
 
 
 def find_code(pc: int) -> tuple[CodeSpace, CompiledFunction | None, int, int] | None:

@@ -42,6 +42,7 @@ from .entry_code import (
     has_fast_entry,
 )
 from .fiber_code import FIBER_ENTRY, RESUMED, SUSPEND
+from .forking import forget_imports
 from .host import HostFunction, builtin_dispatch
 from .host_code import fast_host_call, has_fast_host_call
 from .lifetime import keep_forever
@@ -175,7 +176,7 @@ class Machine:
             "HOOK_TRAP": raise_trap,
             "HOOK_PASSING": report_passing,
             "HOOK_COMPILE": self._compile_pad,
-            "HOOK_WAKE": self._watchdog_event.set,
+            "HOOK_WAKE": self._wake,
             "HOOK_SLOW_CALL": slow_call,
         }
         for name, hook in hooks.items():
@@ -309,6 +310,9 @@ class Machine:
         else:
             threading.Thread(target=self._poll_for_python, name="brolga-poll", daemon=True).start()
 
+    def _wake(self) -> None:
+        self._watchdog_event.set()
+
     def _poll_for_python(self) -> None:
         """Without signals: every few milliseconds let the running activations look for what wants them."""
         idle = 0
@@ -354,6 +358,7 @@ class Machine:
         _u32(self._cells + L.CELL_PID).value = os.getpid()
         _u32(self._cells + L.CELL_PARKED).value = 1
         self._watchdog_runs = False
+        self._watchdog_event = threading.Event()  # the poller may have held the lock of the old one
         self.threads.after_fork_in_child()
 
     # --- What the embedding API makes ------------------------------------------------------------------------------------
@@ -498,6 +503,7 @@ def any_machine() -> Machine:
 
 
 def _after_fork_in_child() -> None:
+    forget_imports()
     for machine in _machines.values():
         machine.after_fork_in_child()
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from itertools import count
 from operator import index
-from threading import Lock
 from typing import Any, Final, Protocol
 
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, VALUE_TYPE_NAMES, FuncType
@@ -24,25 +24,25 @@ _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
 
 _signature_ids: Final[dict[FuncType, int]] = {}
-_signature_types: Final[list[FuncType]] = []  # by number - 1
-_signature_lock: Final = Lock()  # two types with one number would pass each other's signature checks
+_signature_types: Final[dict[int, FuncType]] = {}  # by number
+_next_signature: Final = count(1)
 
 
 def signature_id(type: FuncType) -> int:
     """The process-wide canonical number of a function type, from 1: equal types have equal numbers. Never given up."""
     number = _signature_ids.get(type)
     if number is None:
-        with _signature_lock:
-            number = _signature_ids.get(type)
-            if number is None:
-                _signature_types.append(type)
-                number = _signature_ids[type] = len(_signature_types)
+        # Without a lock, which a signal handler or the child of a fork might wait for in vain. Two types never get one number, with
+        # which they would pass each other's signature checks; a number may get lost.
+        number = next(_next_signature)
+        _signature_types[number] = type
+        number = _signature_ids.setdefault(type, number)
     return number
 
 
 def signature_type(number: int) -> FuncType:
     """The function type of a number that `signature_id` gave."""
-    return _signature_types[number - 1]
+    return _signature_types[number]
 
 
 def _raw_reference_to_python(store: object, bits: int, type: int) -> object:

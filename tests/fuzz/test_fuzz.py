@@ -55,3 +55,11 @@ def test_mutation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", REGRESSIONS, ids=lambda file: file.stem)
 def test_regression(file: Path) -> None:
     _run("differential.py", str(file))
+
+
+def test_soak() -> None:
+    """For seconds here; the figures mean something after minutes."""
+    script = Path(__file__).parent / "soak.py"
+    command = [sys.executable, str(script), "--minutes", str(0.08 * SCALE), "--seed", SEED]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300 + 60 * SCALE)
+    assert done.returncode == 0, done.stdout + done.stderr

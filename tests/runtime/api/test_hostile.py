@@ -742,6 +742,27 @@ print(seen == [7] * 12, outcome(trap))
 """,
         "True Trap",
     ),
+    "fork while another thread imports the compiler": (
+        """
+from importlib.abc import MetaPathFinder
+begun = threading.Event()
+class Slow(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("brolga.jit.") and threading.current_thread() is thread:
+            begun.set()
+            time.sleep(0.05)
+sys.meta_path.insert(0, Slow())
+thread = threading.Thread(target=lambda: LOOP.g())
+thread.start()
+assert begun.wait(10), "the compiler was imported before"
+pid = os.fork()
+if not pid:
+    signal.alarm(20)
+    os._exit(7 if outcome(LOOP.g) is None else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+""",
+        "7",
+    ),
     "a store used from two threads": (
         """
 it = load('(module (memory (export "m") 1 100) (table (export "t") 10 10000 funcref) (elem (i32.const 0) func $k) (func $k (result i32) i32.const 1)'
