@@ -514,7 +514,8 @@ def test_caller_lasts_as_long_as_coroutine(engine: Engine, module: Module) -> No
         await asyncio.sleep(0)
         memory = caller["memory"]
         assert isinstance(memory, brolga.Memory)
-        return memory.read(caller, 64, 65)[0] + caller.data()
+        result: int = memory.read(caller, 64, 65)[0] + caller.data()
+        return result
 
     linker, store = Linker(engine), Store(engine, 100)
     linker.define_func("host", "wait", FuncType([I32], [I32]), wait, access_caller=True)

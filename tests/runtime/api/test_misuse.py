@@ -183,12 +183,13 @@ def test_bound_objects_of_another_store(engine: Engine) -> None:
 
 @pytest.mark.parametrize("store", [None, 1, "store", object()])
 def test_no_store_at_all(world: World, store: Any) -> None:
-    for use in (
+    uses: list[Callable[[], object]] = [
         lambda: world.func(store, 1),
         lambda: world.memory.read(store),
         lambda: world.table.get(store, 0),
         lambda: world.variable.value(store),
-    ):
+    ]
+    for use in uses:
         with pytest.raises(TypeError):
             use()
     unharmed(world)
