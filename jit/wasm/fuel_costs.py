@@ -6,7 +6,9 @@ at certain operators, its stops; so all that translation needs to know is how mu
 
 Whether the length of a bulk operator is a constant matters, because small constants are paid without a look at what is left.
 Constant is what Cranelift's front end takes for one when it gets to the operator: an `i32.const` right before, or a local
-that holds the value of one; not what can be computed, and in a loop nothing that was set before the loop.
+that holds the value of one; not what can be computed, and in a loop nothing that was set before the loop. It also follows
+constants through results of blocks, past operators that stand between, and to where all but one of the ways that join are dead,
+which is left out here: then the store is found empty at the operator, not at the next look.
 """
 
 from __future__ import annotations
@@ -140,18 +142,18 @@ class _Constants:
         self.loop_count = 0
         self.reachable = True
 
-    def get(self, local: int) -> int:
+    def value_of(self, local: int) -> int:
         if local in self.values and self.loops[local] == self.loop:
             return self.values[local]
         return NOT_CONSTANT
 
-    def set(self, local: int, value: int) -> None:
+    def assign(self, local: int, value: int) -> None:
         if not self.reachable:
             return
         construct = self.constructs[-1]
         if local not in construct.assigned:
             construct.assigned.add(local)
-            known = self.get(local)
+            known = self.value_of(local)
             if known != NOT_CONSTANT:
                 construct.before[local] = known
         if value == NOT_CONSTANT:
@@ -296,9 +298,9 @@ def _find_constants(module: Module, index: int, result: FuelCosts) -> None:
             continue
         if kind == LOCAL:
             if op == wasm.LOCAL_GET:
-                top = constants.get(values[0])
+                top = constants.value_of(values[0])
             else:
-                constants.set(values[0], top)
+                constants.assign(values[0], top)
                 if op == wasm.LOCAL_SET:
                     top = NOT_CONSTANT
             continue
