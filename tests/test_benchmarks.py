@@ -103,3 +103,11 @@ def test_compile_cost_by_phase(tmp_path: Path) -> None:
     cost = report["1,000 a function"]
     phases = ("decode", "validate", "translate", "passes", "lower", "allocate", "emit")
     assert abs(sum(cost[phase] for phase in phases) - cost["total"]) < 1e-6
+
+
+def test_costs_of_embedding(tmp_path: Path) -> None:
+    report = _report("embedding.py", "--rounds", "1", "call,", "trap", "global.value", "load()", directory=tmp_path)
+    assert set(report["call, leaf"]) == set(report["trap caught"]) == {"brolga", "wasmtime", "python"}
+    assert set(report["global.value"]) == {"brolga", "wasmtime"}
+    assert set(report["load(): it.loop(100)"]) == {"brolga", "python"}
+    assert "import" not in report
