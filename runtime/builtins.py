@@ -88,5 +88,5 @@ def builtin_table(machine: Machine) -> BuiltinTable:
     table = _tables.get(machine.name)
     if table is None:
         table = machine.new_builtins([_BUILTINS.get(number) for number in range(numbers.BUILTIN_COUNT)])
-        _tables[machine.name] = table
+        table = _tables.setdefault(machine.name, table)  # that of a faster thread is in use, and must live
     return table

@@ -475,6 +475,7 @@ class BuiltinTable:
 
 
 _machines: dict[str, Machine] = {}
+_making = threading.RLock()
 _PLATFORMS: Final[dict[str, type[Platform]]] = {"linux": LinuxPlatform, "minimal": MinimalPlatform}
 
 
@@ -485,7 +486,10 @@ def machine(name: str = "linux") -> Machine:
         _refuse_unknown_systems()
         if name not in _PLATFORMS:
             raise ValueError(f"platform {name!r} is none of {', '.join(_PLATFORMS)}")
-        found = _machines[name] = Machine(_PLATFORMS[name]())
+        with _making:
+            found = _machines.get(name)
+            if found is None:
+                found = _machines[name] = Machine(_PLATFORMS[name]())
     return found
 
 
@@ -503,6 +507,8 @@ def any_machine() -> Machine:
 
 
 def _after_fork_in_child() -> None:
+    global _making
+    _making = threading.RLock()
     forget_imports()
     for machine in _machines.values():
         machine.after_fork_in_child()

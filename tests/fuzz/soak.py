@@ -288,17 +288,32 @@ class Soak:
             store.interrupt()
             store = None
 
+    def begin(self, rng: random.Random, threads: int) -> None:
+        """All that happens for the first time, in many threads at once, and the memory that all threads need at once."""
+        for name in dir(self):
+            if name.startswith("do_") and not self.failures:
+                workers = [threading.Thread(target=self._do, args=(name, rng)) for _ in range(threads)]
+                interrupter = threading.Thread(target=self._interrupter)
+                for thread in (*workers, interrupter):
+                    thread.start()
+                for worker in workers:
+                    worker.join()
+                self._interrupts.put(None)
+                interrupter.join()
+
+    def _do(self, name: str, rng: random.Random) -> None:
+        try:
+            getattr(self, name)(rng)
+        except Exception as error:  # noqa: BLE001
+            self.failures.append(f"{name}: {type(error).__name__}: {error}")
+            traceback.print_exc()
+        self.done[name] += 1
+
     def _work(self, seed: int, end: float) -> None:
         rng = random.Random(seed)
         actions = [name for name in dir(self) if name.startswith("do_")]
         while time.monotonic() < end and not self.failures:
-            name = rng.choice(actions)
-            try:
-                getattr(self, name)(rng)
-            except Exception as error:  # noqa: BLE001
-                self.failures.append(f"{name}: {type(error).__name__}: {error}")
-                traceback.print_exc()
-            self.done[name] += 1
+            self._do(rng.choice(actions), rng)
 
     def phase(self, seconds: float, threads: int, seed: int) -> Figures:
         """Work for so long; then the figures."""
@@ -330,6 +345,7 @@ def main() -> int:
     seconds = options.minutes * 60
     with tempfile.TemporaryDirectory() as directory:
         soak = Soak(options.platform, Path(directory))
+        soak.begin(random.Random(options.seed), options.threads)
         before = soak.phase(seconds * 0.2, options.threads, options.seed)
         warm = soak.done.total()
         print(f"after the warm-up, {warm} actions: {before}", flush=True)

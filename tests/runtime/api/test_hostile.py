@@ -11,6 +11,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ from brolga import (
     ValType,
     WasmtimeError,
 )
+from brolga.runtime import builtins
 
 I32, I64, F32, F64 = ValType.i32(), ValType.i64(), ValType.f32(), ValType.f64()
 EXTERN, FUNC = ValType.externref(), ValType.funcref()
@@ -831,3 +833,26 @@ def test_in_a_process_of_its_own(platform: str, name: str) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr
+
+
+def test_threads_that_instantiate_for_the_first_time_share_one_table_of_builtins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(builtins, "_tables", {})
+    together = threading.Barrier(2)
+
+    class Slow:
+        name = "slow"
+
+        def new_builtins(self, functions: object) -> object:
+            together.wait(10)
+            return object()
+
+    machine: Any = Slow()
+    tables: list[object] = []
+    threads = [threading.Thread(target=lambda: tables.append(builtins.builtin_table(machine))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(tables) == 2 and tables[0] is tables[1]
