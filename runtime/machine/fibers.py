@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from types import CoroutineType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -171,7 +172,7 @@ def is_async(function: Any) -> bool:
             function = function.__func__
         elif isinstance(function, FunctionType):
             return function.__code__.co_flags & _CO_COROUTINE != 0
-        elif hasattr(function, "func") and hasattr(function, "keywords"):  # functools.partial
+        elif isinstance(function, partial):
             function = function.func
         else:
             method = type(function).__call__

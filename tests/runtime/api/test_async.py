@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import AsyncMock, Mock, call
 
 import pytest
 
@@ -504,6 +505,16 @@ def test_kinds_of_async_functions(engine: Engine, function: Callable[..., Any]) 
     text = """(module (import "" "" (func $f (param i32) (result externref)))
       (func (export "f") (result externref) (call $f (i32.const 21))))"""
     assert finish(brolga.load(text, {"": {"": function}}, engine=engine).f.call_async()) == 42
+
+
+def test_mocks(load: Load) -> None:
+    """They have any attribute that one asks for."""
+    mock = Mock(return_value=5)
+    assert load(mock).twice(1) == 10
+    assert mock.call_args_list == [call(1), call(1)]
+    mock = AsyncMock(return_value=5)
+    assert asyncio.run(load(mock).twice.call_async(1)) == 10
+    assert mock.await_count == 2
 
 
 def test_caller_lasts_as_long_as_coroutine(engine: Engine, module: Module) -> None:
