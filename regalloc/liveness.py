@@ -25,6 +25,7 @@ from .operand import GPR, SAME_AS, USE, Code, Shape
 
 NEVER: Final = 1 << 60  # a position after all others
 LOOP_EXIT: Final = 1 << 24
+MOST_STEPS: Final = 32  # in the search for what a value is summed up from
 MAX_LOOP_STEPS: Final = 8  # more nested loops than this are taken as one when distances are looked up
 
 
@@ -167,10 +168,11 @@ class Liveness:
                 for i, v in enumerate(block.branch_args):
                     at = uses[v]
                     made = v
+                    way = _way(v, params[i], made_of, or_of, uses) if uses[params[i]] else []
                     while flow_frequency[made] < frequency:
                         flow_frequency[made] = frequency
                         flows_to[made] = params[i]
-                        u = made_of[made]
+                        u = way.pop() if way else made_of[made]
                         if u >= 0 and uses[u][-1] > uses[made][0]:
                             u = or_of.get(made, -1)
                         if u < 0 or uses[u][-1] > uses[made][0]:
@@ -342,3 +344,30 @@ class Liveness:
             loop = self.flow.parents[loop]
             steps += 1
         return use + penalty
+
+
+def _way(v: int, param: int, made_of: list[int], or_of: dict[int, int], uses: list[list[int]]) -> list[int]:
+    """How `v`, which a loop passes to its own parameter, is made of that: the values between, each of which could take over
+    the register of the one before, since that dies. First `param`, last what v is made of; empty if no way is found.
+
+    So sums grow in place, whichever of its operands an addition names first.
+    """
+    made_into = {v: -1}
+    pending = [v]
+    steps = 0
+    while pending and steps < MOST_STEPS:
+        steps += 1
+        made = pending.pop()
+        at = uses[made][0]
+        for u in (made_of[made], or_of.get(made, -1)):
+            if u < 0 or uses[u][-1] > at:
+                continue
+            made_into[u] = made
+            if u == param:
+                way: list[int] = []
+                while u != v:
+                    way.append(u)
+                    u = made_into[u]
+                return way
+            pending.append(u)
+    return []

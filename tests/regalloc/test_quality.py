@@ -107,6 +107,18 @@ def test_the_dying_input_of_a_commuting_instruction_is_overwritten() -> None:
     assert moves_in_loops(*finish(b, *after)) == []
 
 
+def test_sums_grow_in_place() -> None:
+    """Whichever operand of an addition is the sum so far."""
+    b = Builder()
+    loop = Loop(b, 1, [b.value(), b.value()])
+    pointer, total = loop.params
+    loaded = [b.value(LEA, pointer) for _ in range(4)]
+    for value in loaded:
+        total = b.value(COMMUTING, value, total)
+    after = loop.close(b.value(UNARY, pointer), total)
+    assert moves_in_loops(*finish(b, *after)) == []
+
+
 def test_a_value_for_the_next_iteration_and_for_the_end_takes_the_loop_s_register() -> None:
     """What is passed around the loop, and out of it to where another path comes in: the edge that runs more often decides."""
     b = Builder()
