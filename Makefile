@@ -57,6 +57,7 @@ fuzz: .venv/dev
 	$(BIN)/python tests/fuzz/differential.py --count 2000
 	$(BIN)/python tests/fuzz/operators.py
 	$(BIN)/python tests/fuzz/mutation.py --count 20000
+	$(BIN)/python tests/fuzz/soak.py
 
 # From a source distribution, so that no .so file appears among the sources.
 install: .venv/dev

