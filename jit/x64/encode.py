@@ -24,8 +24,8 @@ from .inst import (
     AMODE_VMCTX,
     Amode,
 )
-from .insts import (
-    ENCODINGS,
+from .insts import ENCODINGS, ROWS
+from .row import (
     FORM_PLAIN,
     FORM_PLUS_REG,
     FORM_VEX,
@@ -37,7 +37,6 @@ from .insts import (
     IMM_U8,
     IMM_U32,
     MERGE_FIELD,
-    ROWS,
     RULE_CC,
     RULE_NONE,
     RULE_ONE,
