@@ -393,7 +393,8 @@ VROUNDSD: Final = ins("vroundsd", "D:X U:xm64 u8", "VEX.LIG.66.0F3A.WIG 0B /r ib
 VCMPSS: Final = ins("vcmpss", "D:X U:X U:xm32 u8", "VEX.LIG.F3.0F.WIG C2 /r ib")
 VCMPSD: Final = ins("vcmpsd", "D:X U:X U:xm64 u8", "VEX.LIG.F2.0F.WIG C2 /r ib")
 VANDPS: Final = ins("vandps", "D:X U:X U:xm128", "VEX.128.0F.WIG 54 /r")
-VANDNPS: Final = ins("vandnps", "D:X U:X U:xm128", "VEX.128.0F.WIG 55 /r")
+# Where the mask, the last operand, has its sign bits set, the second source, else the first.
+VBLENDVPS: Final = ins("vblendvps", "D:X U:X U:xm128 U:X", "VEX.128.66.0F3A.W0 4A /r /is4")
 VORPS: Final = ins("vorps", "D:X U:X U:xm128", "VEX.128.0F.WIG 56 /r")
 VXORPS: Final = ins("vxorps", "D:X U:X U:xm128", "VEX.128.0F.WIG 57 /r")
 VCVTSI2SS32: Final = ins("vcvtsi2ss", "D:X U:rm32", "VEX.LIG.F3.0F.W0 2A /r merge")

@@ -37,6 +37,7 @@ Encoding
     /rr            ModRM with the only operand in both fields
     a | b          alternatives, the first that holds the immediate is taken (`| D1 /4` without one: for 1)
     VEX.L.pp.map.W with VEX.vvvv the second of the register operands that are not rm (the first where there is /digit)
+    /is4           a register operand, the last one, in an immediate byte
     zero           (SSE) the instruction merges into its destination: it is zeroed by `xorps` first, unless it is the source,
                    so that it does not wait for the register's last value
     merge          (AVX) VEX.vvvv is the source where that is a vector register, else xmm15, for the same reason
@@ -89,6 +90,7 @@ IMM_U32: Final = 5
 IMM_64: Final = 8
 IMM_REL32: Final = 9  # cd: relocated
 IMM_U8: Final = 10
+IMM_IS4: Final = 11  # a register in the upper four bits of a byte
 
 # How `Inst.imm` chooses among the encodings of a row.
 RULE_NONE: Final = 0  # there is no immediate
@@ -119,8 +121,8 @@ class OperandSpec:
 class Encoding:
     """One encoding of a row.
 
-    `reg`, `rm`, `vvvv` are the fields' operands: positions in `Inst.operands` without an amode, `reg_mem` and `vvvv_mem` those
-    with one; NO_FIELD if the field is not an operand, then `digit` is what the reg field holds.
+    `reg`, `rm`, `vvvv`, `is4` are the fields' operands: positions in `Inst.operands` without an amode, `reg_mem`, `vvvv_mem` and
+    `is4_mem` those with one; NO_FIELD if the field is not an operand, then `digit` is what the reg field holds.
     `number` is unique, given by the table; with `plus_cc`, number + condition code belongs to this encoding too.
     """
 
@@ -138,6 +140,8 @@ class Encoding:
         "vvvv",
         "reg_mem",
         "vvvv_mem",
+        "is4",
+        "is4_mem",
         "imm",
         "vex_map",
         "vex_last",
@@ -160,6 +164,8 @@ class Encoding:
         self.vvvv = NO_FIELD
         self.reg_mem = NO_FIELD
         self.vvvv_mem = NO_FIELD
+        self.is4 = NO_FIELD
+        self.is4_mem = NO_FIELD
         self.imm = IMM_NONE
         self.vex_map = 0  # 1: 0F, 2: 0F38, 3: 0F3A
         self.vex_last = 0  # W, L and pp as in the last VEX byte
@@ -272,8 +278,10 @@ def _fields(encoding: Encoding, specs: list[OperandSpec], digit: bool) -> None:
                 encoding.reg, encoding.reg_mem = position, position_mem
                 encoding.byte_reg = s.width == 8
                 reg_taken = True
-            else:
+            elif encoding.vvvv == NO_FIELD:
                 encoding.vvvv, encoding.vvvv_mem = position, position_mem
+            else:
+                encoding.is4, encoding.is4_mem = position, position_mem
 
 
 def _encoding(text: str, specs: list[OperandSpec]) -> Encoding:
@@ -286,6 +294,8 @@ def _encoding(text: str, specs: list[OperandSpec]) -> Encoding:
         elif word == "/rr":
             encoding.form = FORM_MODRM
             encoding.reg = encoding.rm = 0
+        elif word == "/is4":
+            encoding.imm = IMM_IS4
         elif word[0] == "/":
             encoding.form = FORM_MODRM if encoding.form != FORM_VEX else FORM_VEX
             encoding.digit = int(word[1])
