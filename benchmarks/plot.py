@@ -13,6 +13,7 @@ from typing import Any, Final
 import matplotlib
 
 matplotlib.use("Agg")
+matplotlib.rcParams["svg.hashsalt"] = "brolga"  # names in the file do not depend on chance
 
 from matplotlib import pyplot
 
@@ -33,7 +34,7 @@ def draw(report: dict[str, Any], file: Path) -> None:
     places = range(len(rows))
     values = [row[0] for _, row in rows]
     errors = [[row[0] - row[1] for _, row in rows], [row[2] - row[0] for _, row in rows]]
-    figure, axes = pyplot.subplots(figsize=(8, 0.24 * len(rows) + 1.2))
+    figure, axes = pyplot.subplots(figsize=(8, 0.24 * len(rows) + 1.4), layout="constrained")
     colours = ["#3b6ea8"] * len(names) + ["#1f3d5c"]
     axes.barh(places, values, xerr=errors, color=colours, height=0.7, label="Brolga", error_kw={"lw": 0.8, "ecolor": "#444444"})
     largest = max([1.5, *[row[2] for _, row in rows]])
@@ -49,8 +50,7 @@ def draw(report: dict[str, Any], file: Path) -> None:
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlim(0, 1.03 * largest)
     axes.set_xlabel("run time relative to wasmtime (less is faster)")
-    axes.legend(fontsize=8, loc="center right")
-    figure.tight_layout()
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
     pyplot.close(figure)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Final, final
 
@@ -19,9 +20,11 @@ EMIT: Final = 6
 class PhaseTimes:
     """Nanoseconds of the thread's CPU time by phase, which other processes do not disturb, and what they were spent on."""
 
-    __slots__ = ("nanoseconds", "functions", "operators", "code_bytes", "_last")
+    __slots__ = ("nanoseconds", "functions", "operators", "code_bytes", "_last", "_wanted")
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: bool = True) -> None:
+        """Without `wanted` no time is taken: asking for it is a system call, and small functions compile in a millisecond."""
+        self._wanted = wanted
         self.nanoseconds = [0] * len(PHASES)
         self.functions = 0
         self.operators = 0  # wasm operators, where the caller counts them
@@ -30,13 +33,15 @@ class PhaseTimes:
 
     def start(self) -> None:
         """The time from here to the next `end` belongs to that phase."""
-        self._last = time.thread_time_ns()
+        if self._wanted:
+            self._last = time.thread_time_ns()
 
     def end(self, phase: int) -> None:
         """The phase has ended; the next one starts."""
-        now = time.thread_time_ns()
-        self.nanoseconds[phase] += now - self._last
-        self._last = now
+        if self._wanted:
+            now = time.thread_time_ns()
+            self.nanoseconds[phase] += now - self._last
+            self._last = now
 
     def report(self) -> str:
         """A line for each phase and the sum: milliseconds, share, microseconds a function."""
@@ -48,4 +53,4 @@ class PhaseTimes:
         return "\n".join(lines)
 
 
-TIMES: Final = PhaseTimes()
+TIMES: Final = PhaseTimes(os.environ.get("BROLGA_TIME", "") not in ("", "0"))

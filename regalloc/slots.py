@@ -16,6 +16,7 @@ from typing import Final
 from .color import BITS
 from .edges import Edges
 from .errors import RegAllocError
+from .latches import hoist_latch_moves
 from .liveness import Liveness
 from .moves import ParallelMoves, resolve
 from .operand import FIRST_SPILL_SLOT, GPR
@@ -153,6 +154,7 @@ def finish_moves(live: Liveness, spills: Spills, edges: Edges, scratch_vector: i
         ]
     if _finish_edges(live, spills, edges, slot_of, scratch_vector, FIRST_SPILL_SLOT + count):
         count += 1
+    hoist_latch_moves(live, edges, spills.all_moves)
     return count
 
 

@@ -284,7 +284,7 @@ def wants_compiler() -> bool:
 def read_configuration(path: str) -> CodeCache | None:
     """The cache that a TOML file describes: in its table `cache`, `enabled`, `directory` and `files-total-size-soft-limit`, as
     Wasmtime has them. Other keys concern what is not done here."""
-    import tomllib
+    import tomllib  # rarely wanted
 
     try:
         with open(path, "rb") as file:

@@ -11,13 +11,11 @@ from typing import Final
 from brolga.ir.errors import BrolgaError, WasmtimeError
 from brolga.jit.code import COMPILED
 
-from .cli_options import add_options
-from .config import Config
+from .cli_options import EXIT_ERROR, add_options
 from .trap import ExitTrap, Trap
 from .version import VERSION
 
 BUILD: Final = "compiled" if COMPILED else "interpreted"
-EXIT_ERROR: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 EXIT_TRAP: Final = 134  # as after SIGABRT
@@ -45,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(options: argparse.Namespace) -> int:
+    # Each command imports what it alone needs.
     if options.command == "run":
         from .cli_run import run
 
@@ -71,15 +70,6 @@ def _one_line(error: BaseException) -> str:
         return f"{error.filename!s}: {error.strerror}"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if isinstance(error, WasmtimeError) else f"{type(error).__name__}: {text}"
-
-
-def config(options: argparse.Namespace) -> Config:
-    """The configuration that the options `--platform` and `--eager` ask for."""
-    result = Config()
-    if options.platform is not None:
-        result.platform = options.platform
-    result.eager = options.eager
-    return result
 
 
 class _HelpFormatter(argparse.HelpFormatter):

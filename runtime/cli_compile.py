@@ -9,8 +9,7 @@ from pathlib import Path
 
 from brolga.ir.errors import WasmtimeError
 
-from .cli import config
-from .cli_options import WasmOptions, set_cache
+from .cli_options import WasmOptions, config, set_cache
 from .cli_run import read_source
 from .engine import Engine
 from .module import Module
@@ -40,6 +39,7 @@ def compile(options: argparse.Namespace) -> int:
 
 
 def _with_progress(module: Module) -> None:
+    # Slow to import, and only wanted where somebody looks on.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

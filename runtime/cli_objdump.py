@@ -1,8 +1,8 @@
 """`brolga objdump`: wasm operators, IR and machine code of functions, side by side.
 
 A row for each wasm operator, in the order of the body, with the IR instructions and the machine instructions that came of
-it. With a profile, each operator's share of the time stands before it. Machine instructions stand with the operator in force at their place, so that moves and spills of the register
-allocator are where they were put; offsets show the order of the code.
+it. With a profile, each operator's share of the time stands before it. Machine instructions stand with the operator in force at
+their place, so that moves and spills of the register allocator are where they were put; offsets show the order of the code.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import argparse
 import importlib
 import sys
 from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from brolga.ir.errors import WasmtimeError
 from brolga.ir.function import Function
@@ -23,9 +27,10 @@ from brolga.jit.wasm.locals import read_locals
 from brolga.jit.wasm.operators import format_operator
 from brolga.jit.wasm.translate import translate
 
-from .cli import config
+from .cli_options import config
 from .engine import Engine
 from .module import Module
+from .profile import operator_shares
 
 _NARROW = 160  # columns where the output is not a terminal
 _SHARE = 6  # columns of an operator's share of the time
@@ -35,10 +40,6 @@ Listing = dict[int, list[str]]  # lines by offset of the wasm operator
 
 def objdump(options: argparse.Namespace) -> int:
     """Print the functions of the module, or the one that `--func` names."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     engine = Engine(config(options))
     module = Module.from_file(engine, options.file)
     shares = _shares(options.profile)
@@ -76,8 +77,6 @@ def _chosen(decoded: wasm.Module, wanted: str | None) -> list[int]:
 def _shares(path: str | None) -> dict[int, float]:
     if path is None:
         return {}
-    from .profile import operator_shares
-
     with open(path, encoding="utf-8") as file:
         return operator_shares(file.read())
 

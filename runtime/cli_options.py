@@ -1,4 +1,4 @@
-"""Options that several commands share, and the groups `-C` and `-W`, whose words are those of `wasmtime run`."""
+"""What several commands share: the configuration by their options, and the groups `-C` and `-W`, whose words are those of `wasmtime run`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from .config import Config
 from .fuel import MOST_FUEL
 from .store import Store
 
+EXIT_ERROR: Final = 1
+
 CODEGEN_HELP: Final = "cache[=y|n], cache-config=FILE"
 WASM_HELP: Final = (
     "timeout=TIME (2s, 100ms), fuel=N, max-wasm-stack=BYTES, max-memory-size=BYTES, max-instances=N, max-memories=N, max-tables=N, "
@@ -28,6 +30,15 @@ _LIMITS: Final = {
     "max-memories": "memories",
 }
 _NANOSECONDS: Final = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+
+
+def config(options: argparse.Namespace) -> Config:
+    """The configuration that the options `--platform` and `--eager` ask for."""
+    result = Config()
+    if options.platform is not None:
+        result.platform = options.platform
+    result.eager = options.eager
+    return result
 
 
 def _words(groups: Sequence[str]) -> Iterator[tuple[str, str]]:

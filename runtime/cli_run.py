@@ -10,8 +10,7 @@ import threading
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.cache_format import is_image
 
-from .cli import config
-from .cli_options import WasmOptions, set_cache
+from .cli_options import WasmOptions, config, set_cache
 from .engine import Engine
 from .functions import Func
 from .linker import Linker
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     wasm.limit(store)
     if not options.profile and not options.profile_output:
         return _run_for(wasm.timeout, store, linker, module, options)
-    from .profile import Profile
+    from .profile import Profile  # rarely wanted
 
     profile = Profile(engine)
     try:

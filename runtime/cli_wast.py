@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 
-from .cli import EXIT_ERROR, config
+from .cli_options import EXIT_ERROR, config
 from .wast import ScriptResult, run_script
 
 _FAILURES_SHOWN = 20
@@ -44,7 +44,7 @@ def _results(options: argparse.Namespace) -> Iterator[ScriptResult]:
     if options.jobs <= 1:
         yield from map(one, options.files)
         return
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import ProcessPoolExecutor  # slow to import
 
     with ProcessPoolExecutor(options.jobs) as pool:
         yield from pool.map(one, options.files)

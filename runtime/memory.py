@@ -71,7 +71,7 @@ class MemoryData:
         view = self._view
         if view is None:
             array = (ctypes.c_char * self.length).from_address(self.block.base)
-            array._block = self.block.pin()  # type: ignore[attr-defined] # an index may be an object that closes the store
+            array.__dict__["keeper"] = self.block.pin()  # an index may be an object that closes the store
             view = self._view = memoryview(array).cast("B")
         return view
 
@@ -167,7 +167,7 @@ class Memory:
         if size is None:
             size = memory.length
         array = (ctypes.c_ubyte * size).from_address(memory.block.base + offset)
-        array._memory = memory.block.pin()  # type: ignore[attr-defined]
+        array.__dict__["keeper"] = memory.block.pin()
         return array
 
     def read(self, store: Storelike, start: int | None = 0, stop: int | None = None) -> bytearray:

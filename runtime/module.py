@@ -80,7 +80,7 @@ class LoadedModule:
         """Have compiled what is not, on all cores if it is much. `done` is told of functions as they get ready."""
         missing = self.missing()
         if missing:
-            from .parallel import compile_functions
+            from .parallel import compile_functions  # with the compiler: not wanted if all is in the cache
 
             if compilation is None:
                 compilation = Compilation(self.decoded, self.settings)
@@ -244,6 +244,7 @@ def _unpickle(wasm: bytes, code: bytes, platform: str, opt_level: int, eager: bo
 
 def _checked(data: bytes, valid: bool = False) -> wasm.Module:
     """The decoded module. If the bytes are known to be `valid`, the bodies are not looked at."""
+    # Not before there is a module: `import brolga` shall be fast.
     from brolga.jit.phases import DECODE, TIMES, VALIDATE
     from brolga.jit.wasm.decode import decode
     from brolga.jit.wasm.validate import validate, validate_declarations

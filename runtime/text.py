@@ -18,7 +18,7 @@ def wasm_tools() -> str:
         return str(get_executable())
     except (ImportError, OSError, KeyError):
         pass
-    import shutil
+    import shutil  # rarely wanted
 
     beside = os.path.join(os.path.dirname(sys.executable), "wasm-tools")
     found = beside if os.access(beside, os.X_OK) else shutil.which("wasm-tools")
@@ -29,7 +29,7 @@ def wasm_tools() -> str:
 
 def wat2wasm(wat: str | bytes) -> bytearray:
     """The binary of a module in text format."""
-    import subprocess
+    import subprocess  # slow to import
 
     text = wat.encode() if isinstance(wat, str) else wat
     done = subprocess.run([wasm_tools(), "parse", "-"], input=text, capture_output=True, check=False)

@@ -88,7 +88,7 @@ class Val:
         return self._value if self._code == EXTERNREF else None
 
     def as_funcref(self) -> Func | None:
-        from .functions import Func
+        from .functions import Func  # which imports this module
 
         return self._value if self._code == FUNCREF and isinstance(self._value, Func) else None
 
@@ -102,8 +102,6 @@ class Val:
         if isinstance(other, Val):
             return self._code == other._code and self._value == other._value
         return self._value == other
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"Val({self.type}, {self._value!r})"

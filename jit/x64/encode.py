@@ -24,20 +24,20 @@ from .inst import (
     AMODE_VMCTX,
     Amode,
 )
-from .insts import (
-    ENCODINGS,
+from .insts import ENCODINGS, ROWS
+from .row import (
     FORM_PLAIN,
     FORM_PLUS_REG,
     FORM_VEX,
     IMM_8,
     IMM_16,
     IMM_32,
+    IMM_IS4,
     IMM_NONE,
     IMM_REL32,
     IMM_U8,
     IMM_U32,
     MERGE_FIELD,
-    ROWS,
     RULE_CC,
     RULE_NONE,
     RULE_ONE,
@@ -191,10 +191,12 @@ def encode(buffer: CodeBuffer, op: int, locations: list[int], imm: int = 0, amod
         code += _U32.pack(imm)
     elif size == IMM_REL32:
         code += b"\0\0\0\0"
+    elif size == IMM_IS4:
+        code.append((locations[encoding.is4 if amode is None else encoding.is4_mem] & 15) << 4)
     else:
         code += _I64.pack(imm)
     if amode is not None and amode.kind == AMODE_CONSTANT:
-        tail = 8 if size == IMM_32 else 6 if size == IMM_16 else 5 if size in (IMM_8, IMM_U8) else 4
+        tail = 8 if size == IMM_32 else 6 if size == IMM_16 else 5 if size in (IMM_8, IMM_U8, IMM_IS4) else 4
         buffer.rip_relative(buffer.constant_label(amode.displacement), tail)
 
 

@@ -335,7 +335,7 @@ def lower_trap(lo: Lowering, inst: Inst) -> None:
 
 
 def _lower_mask(lo: Lowering, inst: Inst, c: int, x: int, y: int) -> bool:
-    """mask & x | ~mask & y: no branch that could be mispredicted."""
+    """x where the mask is set, else y, or mask & x | ~mask & y: no branch that could be mispredicted."""
     value, invert, single = _see_through(lo, c)
     compare = lo.defs[value]
     if compare.op != FCMP or compare.aux != inst.type:
@@ -347,12 +347,16 @@ def _lower_mask(lo: Lowering, inst: Inst, c: int, x: int, y: int) -> bool:
     predicate = (_AVX_PREDICATE if lo.avx else _SSE_PREDICATE)[cc]
     if not lo.avx and (cc == FCC_GT or cc == FCC_GE):
         a, b = b, a
-    mask, if_true, if_false = lo.xmm(), lo.xmm(), lo.xmm()
+    mask = lo.xmm()
     x_vreg, y_vreg = lo.use(x), lo.use(y)
     emit_with_float(lo, (_VCMPS if lo.avx else _CMPS)[inst.type], [mask, lo.use(a)], b, single, predicate)
-    lo.emit(m.VANDPS if lo.avx else m.ANDPS, [if_true, mask, x_vreg])
-    lo.emit(m.VANDNPS if lo.avx else m.ANDNPS, [if_false, mask, y_vreg])
-    lo.emit(m.VORPS if lo.avx else m.ORPS, [inst.result, if_true, if_false])
+    if lo.avx:
+        lo.emit(m.VBLENDVPS, [inst.result, y_vreg, x_vreg, mask])
+        return True
+    if_true, if_false = lo.xmm(), lo.xmm()
+    lo.emit(m.ANDPS, [if_true, mask, x_vreg])
+    lo.emit(m.ANDNPS, [if_false, mask, y_vreg])
+    lo.emit(m.ORPS, [inst.result, if_true, if_false])
     return True
 
 

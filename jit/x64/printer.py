@@ -46,6 +46,15 @@ from .insts import (
     CC_NAMES,
     JMP,
     JMP_TABLE,
+    RET,
+    ROWS,
+    SHAPE_MEM,
+    SHAPE_REG,
+    SREM32,
+    SREM64,
+)
+from .regs import REG64, location_name, register_name
+from .row import (
     KIND_CC,
     KIND_IMM,
     KIND_MEM,
@@ -53,18 +62,11 @@ from .insts import (
     KIND_REG,
     KIND_RM,
     KIND_XM,
-    RET,
     ROLE_USE,
     ROLE_USE_DEF,
-    ROWS,
-    SHAPE_MEM,
-    SHAPE_REG,
-    SREM32,
-    SREM64,
     OperandSpec,
     Row,
 )
-from .regs import REG64, location_name, register_name
 from .vcode import VCode
 
 # Rows whose operands are as the client makes them.

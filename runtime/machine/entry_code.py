@@ -91,12 +91,7 @@ too_many:                         # for any function: that many of them will do 
 """
 
 _PROLOGUE: Final = """
-    push rbp
-    push rbx
-    push r12
-    push r13
-    push r14
-    push r15
+    {PUSH_SAVED}
     sub rsp, {SPACE}
     test rcx, rcx
     jnz slow
@@ -162,12 +157,7 @@ _INTO_WASM: Final = """
 """
 _RETURN: Final = """
     add rsp, {SPACE}
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbx
-    pop rbp
+    {POP_SAVED}
 """
 _COLD: Final = """
 failed:

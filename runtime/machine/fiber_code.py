@@ -30,12 +30,7 @@ RESUMED: Final = """
 # int run(fiber record): a C function for ctypes, which begins a call or goes on with it. Returns FIBER_STATUS. While wasm runs on
 # the fiber's stack, the thread record has its bounds.
 FIBER_ENTRY: Final = """
-    push rbp
-    push rbx
-    push r12
-    push r13
-    push r14
-    push r15
+    {PUSH_SAVED}
     sub rsp, 8
     mov [rsp], rdi
     mov r12, rdi
@@ -78,12 +73,7 @@ bounded:
     mov eax, [r12 + {FIBER_STATUS}]
 out:
     add rsp, 8
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbx
-    pop rbp
+    {POP_SAVED}
     ret
 resume:
     mov rax, [r12 + {FIBER_ACTIVATION}]

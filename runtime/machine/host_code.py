@@ -1,7 +1,7 @@
 """Machine code of host calls: a routine per signature that calls a Python function with Python objects.
 
 Results that are not exactly int, float or None, or not in range, are converted by the Python callable in HOST_RESULTS of the host
-context. Signatures without a fast routine use the generic one (`routines.HOST_GENERIC`).
+context. Signatures without a fast routine use the generic one (`host_calls.HOST_GENERIC`).
 """
 
 from __future__ import annotations

@@ -23,9 +23,11 @@ from ..platform.interface import Platform, PlatformError
 from ..platform.linux import SA_ONSTACK, SA_SIGINFO, LinuxPlatform
 from ..platform.minimal import MinimalPlatform
 from . import bulk, cpu
+from . import entry_exit as E
+from . import host_calls as H
 from . import layout as L
-from . import routines as R
 from . import signals as S
+from . import trap_exits as T
 from .arena import CodeArena
 from .assembler import assemble
 from .calls import call_layout, read_results, write_args
@@ -141,7 +143,7 @@ class Machine:
             builtins.MEMORY_FILL: self.emit(bulk.MEMORY_FILL),
             builtins.MEMORY_COPY: self.emit(bulk.MEMORY_COPY),
             builtins.MEMORY_INIT: self.emit(bulk.MEMORY_INIT),
-            builtins.INTERRUPT_POLL: self.emit(R.POLL),
+            builtins.INTERRUPT_POLL: self.emit(H.POLL),
         }
         self._enter = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(self._raw_entry)
 
@@ -188,21 +190,21 @@ class Machine:
         platform = self.platform
         gs = platform.gs_base and self._reservations is not None
         own_stack = platform.stacks
-        base = R.SET_BASE_GS if gs else R.SET_BASE_REGISTER if self._reservations is not None else ""
-        self._symbols |= R.COMMON_MACROS
+        base = E.SET_BASE_GS if gs else E.SET_BASE_REGISTER if self._reservations is not None else ""
+        self._symbols |= E.MACROS | H.MACROS
         self._symbols |= {
-            "PUSH_GS": R.PUSH_GS_USED if gs else R.PUSH_GS_UNUSED,
-            "POP_GS": R.POP_GS_USED if gs else R.POP_GS_UNUSED,
-            "NOTE_GS": R.NOTE_GS if gs else "",
-            "RESTORE_FOREIGN_GS": R.RESTORE_FOREIGN_GS_USED if gs else "",
-            "RESTORE_GS_AFTER_HOST": R.RESTORE_GS_USED if gs else "",
+            "PUSH_GS": E.PUSH_GS_USED if gs else E.PUSH_GS_UNUSED,
+            "POP_GS": E.POP_GS_USED if gs else E.POP_GS_UNUSED,
+            "NOTE_GS": E.NOTE_GS if gs else "",
+            "RESTORE_FOREIGN_GS": E.RESTORE_FOREIGN_GS_USED if gs else "",
+            "RESTORE_GS_AFTER_HOST": H.RESTORE_GS_USED if gs else "",
             "SET_BASE_AT_ENTRY": base,
-            "STACK_CHECK": R.STACK_CHECK_OWN if own_stack else R.STACK_CHECK_NATIVE,
-            "NATIVE_CHECK": R.NATIVE_CHECK if own_stack else "",
-            "NATIVE_CHECK_COLD": R.NATIVE_CHECK_COLD if own_stack else "",
-            "TO_WASM": R.TO_WASM_OWN if own_stack else "",
-            "TO_NATIVE": R.TO_NATIVE_OWN if own_stack else R.TO_NATIVE_SAME,
-            "RELEASE_AT_ENTRY": "" if platform.signals else R.RELEASE_GIL,
+            "STACK_CHECK": E.STACK_CHECK_OWN if own_stack else E.STACK_CHECK_NATIVE,
+            "NATIVE_CHECK": E.NATIVE_CHECK if own_stack else "",
+            "NATIVE_CHECK_COLD": E.NATIVE_CHECK_COLD if own_stack else "",
+            "TO_WASM": E.TO_WASM_OWN if own_stack else "",
+            "TO_NATIVE": E.TO_NATIVE_OWN if own_stack else E.TO_NATIVE_SAME,
+            "RELEASE_AT_ENTRY": "" if platform.signals else E.RELEASE_GIL,
             "SAVE_GS": S.SAVE_GS_USED if gs else S.SAVE_GS_UNUSED,
             "LOAD_GS": S.LOAD_GS_USED if gs else S.LOAD_GS_UNUSED,
             "SAVE_VECTORS": S.SAVE_VECTORS_XSAVE if self.cpu.avx_state else S.SAVE_VECTORS_FXSAVE,
@@ -220,20 +222,21 @@ class Machine:
         return address
 
     def _add_routines(self) -> None:
+        """In an order in which each may refer to those before it."""
         self._symbols |= _OBJECTS
-        self._add("WAKE", R.WAKE_NATIVE if self.platform.threads else R.WAKE_PYTHON)
-        self._add("ATTACH", R.ATTACH)
-        self._add("EXIT_FAILED", R.EXIT_FAILED)
-        self._add("EXIT_RAISED", R.EXIT_RAISED)
-        self._add("TRAP_EXIT", R.TRAP_EXIT)
-        self._add("NO_STACK", R.NO_STACK)
-        self._add("BUILTIN_TRAP", R.BUILTIN_TRAP)
-        self._trap_routine = self._add("TRAP_ROUTINE", R.TRAP_ROUTINE)
-        self._lazy_compile = self._add("LAZY_COMPILE", R.LAZY_COMPILE)
+        self._add("WAKE", E.WAKE_NATIVE if self.platform.threads else E.WAKE_PYTHON)
+        self._add("ATTACH", E.ATTACH)
+        self._add("EXIT_FAILED", E.EXIT_FAILED)
+        self._add("EXIT_RAISED", T.EXIT_RAISED)
+        self._add("TRAP_EXIT", T.TRAP_EXIT)
+        self._add("NO_STACK", T.NO_STACK)
+        self._add("BUILTIN_TRAP", T.BUILTIN_TRAP)
+        self._trap_routine = self._add("TRAP_ROUTINE", T.TRAP_ROUTINE)
+        self._lazy_compile = self._add("LAZY_COMPILE", H.LAZY_COMPILE)
         self._add("SUSPEND", SUSPEND)
-        self._add("BUILTIN", R.BUILTIN_GENERIC)
-        self.host_entry = self._add("HOST", R.HOST_GENERIC)
-        self._raw_entry = self._add("RAW_ENTRY", R.RAW_ENTRY)
+        self._add("BUILTIN", H.BUILTIN_GENERIC)
+        self.host_entry = self._add("HOST", H.HOST_GENERIC)
+        self._raw_entry = self._add("RAW_ENTRY", E.RAW_ENTRY)
         self._slow_call = self._add("SLOW_CALL", SLOW_CALL)
         self._entries: dict[FuncType, int] = {}
         self._bound_entries: dict[FuncType, int] = {}

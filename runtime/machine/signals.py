@@ -254,12 +254,7 @@ SAFEPOINT: Final = """
     call {PyEval_SaveThread}
     mov [rbx + {STATE_PYTHON}], rax
     mov [rbp + {THREAD_STACK}], r13
-    inc qword ptr [rbp + {THREAD_SERIAL}]
-    mov [rbp + {THREAD_STATE}], rbx
-    mov rcx, {CELLS}
-    cmp dword ptr [rcx + {CELL_PARKED}], 0
-    jne wake
-woken:
+    {NOTE_IN_WASM}
     {LOAD_VECTORS}
     mov rsp, r12
     {LOAD_GS}
@@ -279,9 +274,7 @@ woken:
     pop rcx
     pop rax
     iretq
-wake:
-    call {WAKE}
-    jmp woken
+    {NOTE_IN_WASM_COLD}
 raised:
     jmp {EXIT_FAILED}
 interrupted:

@@ -16,20 +16,37 @@ from .abi import (
 Sink = Callable[[bytes], int | None]  # takes bytes written; returns how many it took, None for all
 
 
-@final
-class InputStream:
-    """Standard input: a host descriptor (`fd`), or else the bytes `data`."""
+class _Stream:
+    """A standard stream: its host descriptor `fd`, or -1; `owned`: that is closed with it."""
 
-    __slots__ = ("_owned", "_position", "data", "fd")
+    __slots__ = ("_owned", "fd")
 
-    def __init__(self, fd: int = -1, data: bytes = b"", owned: bool = False) -> None:
+    def __init__(self, fd: int, owned: bool) -> None:
         self.fd = fd
-        self.data = data
-        self._position = 0
         self._owned = owned
 
     def filetype(self) -> int:
-        return _stream_type(self.fd)
+        return FILETYPE_CHARACTER_DEVICE if self.fd >= 0 and os.isatty(self.fd) else FILETYPE_UNKNOWN
+
+    def close(self) -> None:
+        if self._owned:
+            self._owned = False
+            os.close(self.fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+@final
+class InputStream(_Stream):
+    """Standard input: a host descriptor (`fd`), or else the bytes `data`."""
+
+    __slots__ = ("_position", "data")
+
+    def __init__(self, fd: int = -1, data: bytes = b"", owned: bool = False) -> None:
+        super().__init__(fd, owned)
+        self.data = data
+        self._position = 0
 
     def read_into(self, buffers: list[memoryview]) -> int:
         if self.fd >= 0:
@@ -42,28 +59,16 @@ class InputStream:
             total += len(part)
         return total
 
-    def close(self) -> None:
-        if self._owned:
-            self._owned = False
-            os.close(self.fd)
-
-    def __del__(self) -> None:
-        self.close()
-
 
 @final
-class OutputStream:
+class OutputStream(_Stream):
     """Standard output or error: a host descriptor (`fd`), a callable (`sink`), or nowhere."""
 
-    __slots__ = ("_owned", "fd", "sink")
+    __slots__ = ("sink",)
 
     def __init__(self, fd: int = -1, sink: Sink | None = None, owned: bool = False) -> None:
-        self.fd = fd
+        super().__init__(fd, owned)
         self.sink = sink
-        self._owned = owned
-
-    def filetype(self) -> int:
-        return _stream_type(self.fd)
 
     def write_from(self, buffers: list[memoryview]) -> int:
         if self.fd >= 0:
@@ -78,31 +83,14 @@ class OutputStream:
             raise WasiError(IO)
         return taken
 
-    def close(self) -> None:
-        if self._owned:
-            self._owned = False
-            os.close(self.fd)
 
-    def __del__(self) -> None:
-        self.close()
+class _Opened:
+    """What was opened for the guest as host descriptor `fd`, and is closed with this object."""
 
+    __slots__ = ("fd",)
 
-def _stream_type(fd: int) -> int:
-    return FILETYPE_CHARACTER_DEVICE if fd >= 0 and os.isatty(fd) else FILETYPE_UNKNOWN
-
-
-@final
-class File:
-    """An open file. `readable` and `writable` say what the guest may do, `append` and `nonblock` are its fdflags."""
-
-    __slots__ = ("append", "fd", "nonblock", "readable", "writable")
-
-    def __init__(self, fd: int, readable: bool, writable: bool, append: bool, nonblock: bool) -> None:
+    def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.readable = readable
-        self.writable = writable
-        self.append = append
-        self.nonblock = nonblock
 
     def close(self) -> None:
         if self.fd >= 0:
@@ -114,7 +102,21 @@ class File:
 
 
 @final
-class Directory:
+class File(_Opened):
+    """An open file. `readable` and `writable` say what the guest may do, `append` and `nonblock` are its fdflags."""
+
+    __slots__ = ("append", "nonblock", "readable", "writable")
+
+    def __init__(self, fd: int, readable: bool, writable: bool, append: bool, nonblock: bool) -> None:
+        super().__init__(fd)
+        self.readable = readable
+        self.writable = writable
+        self.append = append
+        self.nonblock = nonblock
+
+
+@final
+class Directory(_Opened):
     """An open directory. `guest_path` is the name of a preopened one, else None.
 
     `mutable`: entries may be made, renamed and removed; `readable`: they may be listed; `files_readable` and
@@ -122,7 +124,7 @@ class Directory:
     `listing` is what fd_readdir's cookies count in: (name, inode, filetype) each.
     """
 
-    __slots__ = ("fd", "files_readable", "files_writable", "guest_path", "listing", "mutable", "readable")
+    __slots__ = ("files_readable", "files_writable", "guest_path", "listing", "mutable", "readable")
 
     def __init__(
         self,
@@ -133,7 +135,7 @@ class Directory:
         files_readable: bool = True,
         files_writable: bool = True,
     ) -> None:
-        self.fd = fd
+        super().__init__(fd)
         self.guest_path = guest_path
         self.readable = readable
         self.mutable = mutable
@@ -144,14 +146,6 @@ class Directory:
     def within(self, fd: int) -> Directory:
         """A directory opened below this one, with the same limits."""
         return Directory(fd, None, self.readable, self.mutable, self.files_readable, self.files_writable)
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            fd, self.fd = self.fd, -1
-            os.close(fd)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 Descriptor = InputStream | OutputStream | File | Directory

@@ -140,6 +140,52 @@ def test_a_value_for_the_next_iteration_and_for_the_end_takes_the_loop_s_registe
     assert moves_in_loops(*finish(b, result)) == []
 
 
+def moves_in_latches(code: Code, allocation: Allocation) -> list[Move]:
+    """Moves in blocks that do nothing but jump back."""
+    return [
+        move
+        for block in code.blocks
+        if len(block.insts) == 1 and block.succs and block.succs[0] < block.number
+        for moves in allocation.moves[block.number].values()
+        for move in moves
+    ]
+
+
+def test_the_end_of_a_loop_is_its_branch() -> None:
+    """Parameters that change places need moves, but no block for them."""
+    b = Builder()
+    loop = Loop(b, 1, [b.value(), b.value()])
+    first, second = loop.params
+    loop.close(second, first)
+    code, allocation = finish(b)
+    assert len(moves_in_loops(code, allocation)) == 3
+    assert moves_in_latches(code, allocation) == []
+
+
+def test_what_the_way_out_needs_is_not_overwritten_before_the_branch() -> None:
+    b = Builder()
+    loop = Loop(b, 1, [b.value(), b.value()])
+    first, second = loop.params
+    loop.close(second, first)
+    code, allocation = finish(b, first)
+    assert len(moves_in_latches(code, allocation)) == 3
+
+
+def test_what_the_compare_reads_is_not_overwritten_before_it() -> None:
+    b = Builder()
+    loop = Loop(b, 1, [b.value(), b.value()])
+    first, second = loop.params
+    counter = b.value(UNARY, loop.counter)
+    b.emit(COMPARE, counter, first)
+    latch, after = b.new_block(1), b.new_block()
+    b.branch(latch, after)
+    b.block = latch
+    b.jump(loop.header, second, first, counter)
+    b.block = after
+    code, allocation = finish(b)
+    assert len(moves_in_latches(code, allocation)) == 3
+
+
 def test_paths_that_meet_agree() -> None:
     b = Builder()
     loop = Loop(b, 1, [b.value(), b.value()])

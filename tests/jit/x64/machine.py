@@ -13,7 +13,8 @@ from brolga.jit.code import RELOC_TRAP, TRAP_CALL_SIZE, CompiledFunction
 from brolga.jit.settings import Settings
 from brolga.jit.x64.emit import emit
 from brolga.jit.x64.inst import Amode, Inst
-from brolga.jit.x64.insts import NO_SHAPE, SHAPE_MEM, SHAPE_REG
+from brolga.jit.x64.insts import SHAPE_MEM, SHAPE_REG
+from brolga.jit.x64.row import NO_SHAPE
 from brolga.jit.x64.vcode import VCode
 from brolga.regalloc.operand import MOVE_COPY, Allocation, Code, MachineBlock, Move
 from brolga.runtime.machine.assembler import assemble_text

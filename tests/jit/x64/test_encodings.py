@@ -19,8 +19,10 @@ from brolga.jit.x64 import insts
 from brolga.jit.x64.buffer import CodeBuffer
 from brolga.jit.x64.encode import encode
 from brolga.jit.x64.inst import AMODE_INCOMING, AMODE_OUTGOING, AMODE_REGISTERS, AMODE_SLOT, AMODE_VMCTX, Amode, Inst
-from brolga.jit.x64.insts import (
-    ENCODINGS,
+from brolga.jit.x64.insts import ENCODINGS, ROWS, SHAPE_MEM, SHAPE_REG
+from brolga.jit.x64.printer import print_inst
+from brolga.jit.x64.regs import REG32, REG64
+from brolga.jit.x64.row import (
     FORM_PLUS_REG,
     FORM_VEX,
     KIND_CC,
@@ -33,14 +35,9 @@ from brolga.jit.x64.insts import (
     NO_SHAPE,
     ROLE_USE,
     ROLE_USE_DEF,
-    ROWS,
-    SHAPE_MEM,
-    SHAPE_REG,
     Encoding,
     Row,
 )
-from brolga.jit.x64.printer import print_inst
-from brolga.jit.x64.regs import REG32, REG64
 from brolga.regalloc.operand import ANY_LOCATION, FIRST_SPILL_SLOT
 from brolga.runtime.machine.assembler import assemble_text
 

@@ -35,20 +35,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "brolga"
 
 
-@pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Functions, as they are compiled."""
-    functions: list[int] = []
-    compile = module_module.Compilation.compile
-
-    def note(self: module_module.Compilation, func: int) -> object:
-        functions.append(func)
-        return compile(self, func)
-
-    monkeypatch.setattr(module_module.Compilation, "compile", note)
-    return functions
-
-
 def _engine(platform: str = "linux", eager: bool = False) -> Engine:
     config = Config()
     config.platform = platform

@@ -16,7 +16,6 @@ import pytest
 
 from brolga import Config, WasmtimeError, wat2wasm
 from brolga.jit.cache_format import read_image, write_image
-from brolga.runtime import module as module_module
 from brolga.runtime.cli import main
 from brolga.runtime.cli_options import WasmOptions, parse_time
 from brolga.runtime.version import VERSION
@@ -40,19 +39,6 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache-home"))
     for knob in ("BROLGA_DUMP", "BROLGA_TIME", "BROLGA_VERIFY"):
         monkeypatch.delenv(knob, raising=False)
-
-
-@pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    functions: list[int] = []
-    compile = module_module.Compilation.compile
-
-    def note(self: module_module.Compilation, func: int) -> object:
-        functions.append(func)
-        return compile(self, func)
-
-    monkeypatch.setattr(module_module.Compilation, "compile", note)
-    return functions
 
 
 @pytest.fixture
