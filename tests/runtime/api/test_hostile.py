@@ -646,7 +646,10 @@ assert begun.wait(10), "it was imported before"
 pid = os.fork()
 if not pid:
     signal.alarm(20)
-    os._exit(7 if outcome(LOOP.g) is None else 1)
+    result = outcome(LOOP.g)
+    if result is not None:
+        print(result, file=sys.stderr, flush=True)
+    os._exit(7 if result is None else 1)
 forked.set()
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
