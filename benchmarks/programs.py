@@ -134,8 +134,10 @@ def start(engine: str, job: dict[str, Any], cache: Path | None) -> Start:
     command += ["--once", json.dumps(job)]
     if cache:
         command += ["--cache", str(cache)]
+    # Bytecode is there, as pip leaves it with packages that it installs.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {"TZ": "UTC"}
     begin = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"TZ": "UTC"}) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout
         line = process.stdout.readline()
         wall = time.perf_counter() - begin
