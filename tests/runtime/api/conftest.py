@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from brolga import Config, Engine, Store
+from brolga import Config, Engine, Module, Store
 from brolga.runtime.compilation import Compilation
+
+from .waiting import TEXT, Load, loader, native_engine
 
 
 @pytest.fixture(params=["linux", "minimal"])
@@ -18,6 +20,12 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture
 def store(engine: Engine) -> Store:
     return Store(engine)
+
+
+@pytest.fixture(scope="module")
+def load() -> Load:
+    """Makes instances whose calls can be suspended."""
+    return loader(Module(native_engine(), TEXT))
 
 
 @pytest.fixture

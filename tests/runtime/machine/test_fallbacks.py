@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.runtime.machine.scripts import run
+from .scripts import run
 
 FALLBACKS = ("memfd", "gs", "reservations", "memfd,gs,reservations")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.machine.scripts import PRELUDE, ROOT, run
+from .scripts import PRELUDE, ROOT, run
 
 # --- fork
 

@@ -8,7 +8,8 @@ import signal
 import pytest
 
 from brolga.runtime.machine import machine
-from tests.runtime.machine.scripts import run
+
+from .scripts import run
 
 CRASH = "ctypes.string_at(16)"  # a fault outside of wasm
 
