@@ -137,10 +137,10 @@ def _public_frame(frame: machine.Frame) -> Frame:
     assert isinstance(owner, Compilation)
     decoded = owner.decoded
     body = decoded.bodies[frame.func - decoded.imported_funcs]
-    name = decoded.func_names.get(frame.func)
+    name = decoded.names.funcs.get(frame.func)
     # What a function does before its first operator (the stack check, lazy compilation) is at its start.
     offset = frame.offset if frame.offset >= 0 else body.start
-    return Frame(frame.func, name, decoded.name or None, offset, body.start)
+    return Frame(frame.func, name, decoded.names.module or None, offset, body.start)
 
 
 class Trap(BrolgaError):

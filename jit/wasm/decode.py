@@ -15,7 +15,6 @@ from typing import Final
 from brolga.ir.errors import DecodeError, LimitError, UnsupportedError, ValidationError
 
 from . import limits
-from .names import decode_names
 from .opcodes import (
     END,
     EXCEPTIONS,
@@ -200,8 +199,6 @@ def _decode_custom(module: Module, start: int, end: int) -> None:
     reader = Reader(module.data, start, end)
     name = reader.name()
     module.customs.append(CustomSection(name, reader.pos, end))
-    if name == "name":
-        decode_names(module, reader.pos, end)
 
 
 def _decode_section(module: Module, reader: Reader, section: int, end: int) -> None:

@@ -124,6 +124,11 @@ class Reader:
 
     def u32(self) -> int:
         pos = self.pos
+        if pos < self.end:
+            byte = self.data[pos]
+            if byte < 0x80:  # most are
+                self.pos = pos + 1
+                return byte
         try:
             value, self.pos = read_u32(self.data, pos)
         except IndexError:

@@ -12,6 +12,8 @@ from brolga.ir import types as ir_types
 from brolga.ir.errors import UnsupportedError
 from brolga.ir.function import Signature
 
+from .names import Names
+
 I32: Final = 0x7F
 I64: Final = 0x7E
 F32: Final = 0x7D
@@ -303,9 +305,7 @@ class Module:
         "customs",
         "declared_refs",
         "escaping",
-        "name",
-        "func_names",
-        "local_names",
+        "_names",
         "signatures",
         "tags",
         "refusal",
@@ -335,9 +335,7 @@ class Module:
         self.customs: list[CustomSection] = []
         self.declared_refs: set[int] = set()  # functions that ref.func may name (spec: C.refs)
         self.escaping: list[int] = []
-        self.name = ""
-        self.func_names: dict[int, str] = {}
-        self.local_names: dict[int, dict[int, str]] = {}
+        self._names: Names | None = None
         self.signatures: list[Signature] = []  # of the IR, made by translation for all functions
 
         self.tags: list[int] = []  # type indices; a module that has any is refused
@@ -353,6 +351,18 @@ class Module:
         """The type of a function by its index in the module's index space."""
         return self.types[self.func_types[index]]
 
+    @property
+    def names(self) -> Names:
+        """What the name section says."""
+        names = self._names
+        if names is None:
+            names = Names()
+            for custom in self.customs:
+                if custom.name == "name":
+                    names.read(self.data, custom.start, custom.end)
+            self._names = names
+        return names
+
     def func_name(self, index: int) -> str:
         """The function's name from the name section, or `wasm-function[index]`."""
-        return self.func_names.get(index, f"wasm-function[{index}]")
+        return self.names.funcs.get(index, f"wasm-function[{index}]")

@@ -39,21 +39,30 @@ def _keystone() -> tuple[Any, type[Exception]]:
     return keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64), keystone.KsError
 
 
-def expand(text: str, symbols: Mapping[str, object]) -> str:
-    """Replace names in braces; a replacement (a macro) may contain names itself."""
-    table = {**_SYMBOLS, **symbols}
-    while "{" in text:
-        text = text.format_map(table)
-    return text
+class _Table(dict[str, object]):
+    """What names in braces stand for, looked up as they are met; texts in hexadecimal are `addresses`, which stay names for now."""
+
+    def __init__(self, symbols: Mapping[str, object]) -> None:
+        super().__init__()
+        self._symbols = symbols
+        self.addresses: dict[str, int] = {}
+
+    def __missing__(self, name: str) -> object:
+        value = self._symbols[name] if name in self._symbols else _SYMBOLS[name]
+        if isinstance(value, str) and value.startswith("0x"):
+            self.addresses[name] = int(value, 16)
+            value = f"\1{name}\1"
+        self[name] = value
+        return value
 
 
 def assemble(text: str, address: int, symbols: Mapping[str, object]) -> bytes:
     """Machine code of `text` when it stands at `address`. Symbols whose values are texts in hexadecimal are addresses."""
-    addresses = {
-        name: int(value, 16) for name, value in symbols.items() if isinstance(value, str) and value.startswith("0x")
-    }
-    generic = expand(text, {**symbols, **{name: f"\1{name}\1" for name in addresses}})
-    used = {name: addresses[name] for name in dict.fromkeys(_ADDRESS.findall(generic))}
+    table = _Table(symbols)
+    generic = text
+    while "{" in generic:  # a macro may contain names itself
+        generic = generic.format_map(table)
+    used = {name: table.addresses[name] for name in dict.fromkeys(_ADDRESS.findall(generic))}
     # The assembler chooses encodings by the size of numbers.
     sizes = " ".join(str((value >= 1 << 31) + (value >= 1 << 32)) for value in used.values())
     key = digest(f"{generic}\0{sizes}".encode())

@@ -94,9 +94,9 @@ def test_names() -> None:
         HEADER
         + names_section((0, name("m")), (1, name_map((3, "f"), (4, "gé"))), (2, local_names), (9, b"unknown to us"))
     )
-    assert module.name == "m"
-    assert module.func_names == {3: "f", 4: "gé"}
-    assert module.local_names == {3: {0: "x", 5: "y"}, 4: {}}
+    assert module.names.module == "m"
+    assert module.names.funcs == {3: "f", 4: "gé"}
+    assert module.names.locals == {3: {0: "x", 5: "y"}, 4: {}}
     assert module.func_name(3) == "f"
     assert module.func_name(1) == "wasm-function[1]"
 
@@ -112,7 +112,7 @@ def test_names() -> None:
 )
 def test_a_malformed_name_section_only_loses_names(content: bytes) -> None:
     module = decode(HEADER + content)
-    assert (module.name, module.func_names) == ("m", {3: "f"})
+    assert (module.names.module, module.names.funcs) == ("m", {3: "f"})
 
 
 def globals_module(*entries: tuple[bytes, bool, bytes]) -> bytes:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from brolga import Config, Engine, Store
+from brolga import Config, Engine, Module, Store
 from brolga.runtime.compilation import Compilation
+
+if TYPE_CHECKING:
+    from .waiting import Load
 
 
 @pytest.fixture(params=["linux", "minimal"])
@@ -18,6 +23,15 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture
 def store(engine: Engine) -> Store:
     return Store(engine)
+
+
+@pytest.fixture(scope="module")
+def load() -> Load:
+    """Makes instances whose calls can be suspended."""
+    # This import sets up signal handlers, which is not to be before pytest has called faulthandler.enable.
+    from .waiting import TEXT, loader, native_engine
+
+    return loader(Module(native_engine(), TEXT))
 
 
 @pytest.fixture

@@ -11,33 +11,9 @@ from typing import Any
 
 import pytest
 
-from brolga import (
-    Engine,
-    Module,
-    Trap,
-    TrapCode,
-    ValType,
-)
+from brolga import Trap, TrapCode
 
-from .waiting import TEXT, Gate, Load, Pause, finish, free_stacks, loader, native_engine
-
-I32, I64, F32, F64 = ValType.i32(), ValType.i64(), ValType.f32(), ValType.f64()
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return native_engine()
-
-
-@pytest.fixture(scope="module")
-def module(engine: Engine) -> Module:
-    return Module(engine, TEXT)
-
-
-@pytest.fixture
-def load(module: Module) -> Load:
-    return loader(module)
-
+from .waiting import Gate, Load, Pause, finish, free_stacks
 
 # --- Exceptions -------------------------------------------------------------------------------------------------------------
 

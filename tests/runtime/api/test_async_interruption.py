@@ -20,32 +20,13 @@ import brolga
 from brolga import (
     Config,
     Engine,
-    Module,
     Trap,
     TrapCode,
-    ValType,
     WasmtimeError,
 )
 from brolga.runtime.bound import BoundInstance
 
-from .waiting import TEXT, Gate, Load, Pause, double, finish, loader, native_engine, pause
-
-I32, I64, F32, F64 = ValType.i32(), ValType.i64(), ValType.f32(), ValType.f64()
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return native_engine()
-
-
-@pytest.fixture(scope="module")
-def module(engine: Engine) -> Module:
-    return Module(engine, TEXT)
-
-
-@pytest.fixture
-def load(module: Module) -> Load:
-    return loader(module)
+from .waiting import TEXT, Gate, Load, Pause, double, finish, pause
 
 
 class Oops(Exception):

@@ -1,4 +1,4 @@
-"""Traps are instances of `world.WasmTrap` in these tests."""
+"""Traps are instances of `world.WasmTrap` in these tests. `platform`: for both."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ from .world import WasmTrap
 def wasm_traps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traps, "_factory", WasmTrap)
     monkeypatch.setattr(traps, "_hook", None)
+
+
+@pytest.fixture(params=["linux", "minimal"])
+def platform(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
