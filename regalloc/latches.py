@@ -7,8 +7,8 @@
             jmp  body                     exit:
 
 The moves of an edge that leads back to a loop's head stand in a block of their own, which costs a jump each time around. They
-go in front of the branch if the way out does not need what they overwrite; it runs them for nothing, once. In front of
-the branch means in front of the instruction that sets the flags, too, so that both stay one operation for the processor.
+go in front of the branch if the way out does not need what they overwrite; it runs them for nothing, once. They go in front of
+the instruction that sets the flags, too, so that the processor makes one operation of both, unless that reads what they overwrite.
 """
 
 from __future__ import annotations
@@ -37,13 +37,21 @@ def hoist_latch_moves(live: Liveness, edges: Edges, all_moves: list[dict[int, li
         out = before.succs[0] if before.succs[1] == latch else before.succs[1]
         if out == latch or end in all_moves[number] or before.insts[end].operands:
             continue
-        if _independent(moves, before.insts[end - 1]) and not _needed(live, edges, moves, number, out):
-            all_moves[number].setdefault(end - 1, []).extend(moves)
+        if _copy_registers(moves) and not _needed(live, edges, moves, number, out):
+            place = end - 1 if _independent(moves, before.insts[end - 1]) else end
+            all_moves[number].setdefault(place, []).extend(moves)
             del all_moves[latch][0]
 
 
+def _copy_registers(moves: list[Move]) -> bool:
+    for move in moves:
+        if move.kind != MOVE_COPY or move.source >= FIRST_SPILL_SLOT or move.destination >= FIRST_SPILL_SLOT:
+            return False
+    return True
+
+
 def _independent(moves: list[Move], inst: MachineInst) -> bool:
-    """Whether the moves, copies among registers, can be done before the instruction as well as behind it."""
+    """Whether the moves can be done before the instruction as well as behind it."""
     touched = inst.shape.clobbers
     written = inst.shape.clobbers
     kinds = inst.shape.kinds
@@ -53,8 +61,6 @@ def _independent(moves: list[Move], inst: MachineInst) -> bool:
             if place < len(kinds) and kinds[place] == DEF:
                 written |= BITS[location]
     for move in moves:
-        if move.kind != MOVE_COPY or move.source >= FIRST_SPILL_SLOT or move.destination >= FIRST_SPILL_SLOT:
-            return False
         if BITS[move.destination] & touched or BITS[move.source] & written:
             return False
     return True

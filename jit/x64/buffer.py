@@ -26,6 +26,7 @@ POSITION_MASK: Final = ONE_ITEM - 1
 # Kinds of items; below these the condition code of a jcc.
 ITEM_JMP: Final = 16
 ITEM_ALIGN: Final = 17
+ITEM_TIGHT: Final = 18
 
 LOOP_ALIGNMENT: Final = 32
 MAX_PADDING: Final = 15
@@ -148,9 +149,9 @@ class CodeBuffer:
         assert 0 <= cc < ITEM_JMP
         self._item(cc, label)
 
-    def align(self) -> None:
-        """Pad with nops to LOOP_ALIGNMENT if MAX_PADDING bytes suffice."""
-        self._item(ITEM_ALIGN, -1)
+    def align(self, tight: bool = False) -> None:
+        """Pad with nops to LOOP_ALIGNMENT if MAX_PADDING bytes suffice; before a `tight` loop else to half of that."""
+        self._item(ITEM_TIGHT if tight else ITEM_ALIGN, -1)
 
     def rip_relative(self, label: int, tail: int) -> None:
         """The last `tail` bytes of `code` start with a displacement that leads from their end to `label`."""
@@ -229,15 +230,17 @@ class CodeBuffer:
         count = len(kinds)
         starts = [0] * count
         sizes = [2] * count
-        short = [item for item in range(count) if kinds[item] != ITEM_ALIGN]
+        short = [item for item in range(count) if kinds[item] < ITEM_ALIGN]
         rounds = 0
         while True:
             grown = 0
             for item in range(count):
                 start = starts[item] = positions[item] + grown
-                if kinds[item] == ITEM_ALIGN:
+                if kinds[item] >= ITEM_ALIGN:
                     padding = -start % LOOP_ALIGNMENT
-                    sizes[item] = padding if padding <= MAX_PADDING else 0
+                    if padding > MAX_PADDING:
+                        padding = padding % (LOOP_ALIGNMENT // 2) if kinds[item] == ITEM_TIGHT else 0
+                    sizes[item] = padding
                 grown += sizes[item]
             rounds += 1
             still_short: list[int] = []
@@ -268,7 +271,7 @@ class CodeBuffer:
             done = position
             kind = kinds[item]
             size = sizes[item]
-            if kind == ITEM_ALIGN:
+            if kind >= ITEM_ALIGN:
                 result += NOPS[size]
                 continue
             distance = offsets[labels[item]] - starts[item] - size

@@ -134,7 +134,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     emit_prologue(buffer, frame, settings, overflow)
     for place, number in enumerate(order):
         if number < len(align) and align[number]:
-            buffer.align()
+            # Half an alignment pays for loops of a few instructions only.
+            buffer.align(number in blocks[number].succs or _is_latch(blocks, number + 1, number))
         buffer.bind(number)
         block = blocks[number]
         block_moves = moves[number]
@@ -213,6 +214,11 @@ def _returns(block: MachineBlock, moves: dict[int, list[Move]]) -> bool:
     inst = block.insts[0]
     assert isinstance(inst, Inst)
     return inst.op == RET
+
+
+def _is_latch(blocks: list[MachineBlock], number: int, header: int) -> bool:
+    """Whether the block does nothing but jump to the header, perhaps after moves."""
+    return number < len(blocks) and len(blocks[number].insts) == 1 and blocks[number].succs == [header]
 
 
 def _forwarded(blocks: list[MachineBlock], moves: list[dict[int, list[Move]]]) -> list[int]:

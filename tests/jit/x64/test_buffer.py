@@ -151,18 +151,19 @@ def test_random_programs(seed: int) -> None:
     check_targets(b, shortest=seed % 2 == 0)
 
 
+@pytest.mark.parametrize("tight", [False, True])
 @pytest.mark.parametrize("before", range(40))
-def test_alignment(before: int) -> None:
+def test_alignment(before: int, tight: bool) -> None:
     b = buffer(1)
     nops(b, before)
-    b.align()
+    b.align(tight)
     b.bind(0)
     b.jmp(0)
     function = b.finish(0)
     offset, _, _, target = decode(function)[-1]
     assert offset == target
     padding = -before % LOOP_ALIGNMENT
-    assert offset == before + (padding if padding <= MAX_PADDING else 0)
+    assert offset == before + (padding if padding <= MAX_PADDING else -before % 16 if tight else 0)
 
 
 @pytest.mark.parametrize("length", range(len(NOPS)))

@@ -474,6 +474,19 @@ def test_cold_blocks_come_last_and_aligned_ones_are_aligned() -> None:
     assert marks[2][1] == 32
 
 
+@pytest.mark.parametrize("tight", [True, False])
+def test_the_head_of_a_tight_loop_gets_half_an_alignment_at_least(tight: bool) -> None:
+    program = Program()
+    program.block([inst(x.MOV32_I, [RAX], 1), inst(x.JMP, [])], [1])
+    program.block([inst(x.MOV32_I, [RAX], 2), inst(x.BRANCH, [], x.CC_E)], [2, 3])
+    program.block([*[inst(x.NOP, [])] * (not tight), inst(x.JMP, [])], [1])
+    program.block([inst(x.MOV32_I, [RAX], 3), RET])
+    program.vcode.align = [False, True]
+    function = program.emit(SIGNALS)
+    marks = [i.address for i in cs.disasm(function.code, 0) if i.mnemonic == "mov"]
+    assert marks[1] == (16 if tight else 5)
+
+
 # Traps and side tables --------------------------------------------------------------------------------------------
 
 
