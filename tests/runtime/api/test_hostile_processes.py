@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from brolga.jit.code import COMPILED
+
 _PRELUDE: Final = """
 import faulthandler, gc, os, signal, sys, threading, time
 from brolga import *
@@ -233,6 +235,8 @@ print(sorted(map(str, seen)), len(bytes(it.m)), it.f())
 @pytest.mark.parametrize("name", RISKY)
 @pytest.mark.parametrize("platform", ["linux", "minimal"])
 def test_in_a_process_of_its_own(platform: str, name: str) -> None:
+    if COMPILED and "what the compiler needs" in name:
+        pytest.skip("the body of a module that mypyc compiled runs once in a process and in its children: half run, it stays so")
     code, expected = RISKY[name]
     done = subprocess.run(
         [sys.executable, "-c", _PRELUDE + code],
