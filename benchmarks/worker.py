@@ -54,10 +54,11 @@ class EmbeddingHost:
         self.name = name
         self.api: Any = importlib.import_module(name)
         config = self.api.Config()
+        if ready:
+            # On one core: what other processes or threads do would not be counted, or not alike.
+            config.parallel_compilation = False
         if ready and name == "brolga":
             config.eager = True
-        if ready and name == "wasmtime":
-            config.parallel_compilation = False
         if cache:
             config.cache = cache
         self.engine = self.api.Engine(config)
