@@ -25,7 +25,8 @@ from brolga.ir.types import I32, I64
 
 from ..vmctx import ACTIVATION_FUEL, CTX_ACTIVATION
 from . import opcodes as wasm
-from .fuel_costs import NOT_CONSTANT, Fuel
+from .fuel_costs import Fuel
+from .fuel_variables import NOT_CONSTANT
 from .limits import SMALL_LENGTH
 from .live_locals import Constructs
 from .operators import read_opcode

@@ -12,7 +12,8 @@ from brolga.jit.debug import describe_ir
 from brolga.jit.settings import Settings
 from brolga.jit.vmctx import ACTIVATION_FUEL, ContextLayout
 from brolga.jit.wasm.decode import decode
-from brolga.jit.wasm.fuel_costs import NOT_CONSTANT, FuelCosts, fuel_costs
+from brolga.jit.wasm.fuel_costs import FuelCosts, fuel_costs
+from brolga.jit.wasm.fuel_variables import NOT_CONSTANT
 from brolga.jit.wasm.translate import translate
 from brolga.jit.wasm.types import Module
 from brolga.jit.wasm.validate import validate
@@ -86,7 +87,9 @@ def test_accesses_outside_of_every_memory() -> None:
         ("(if (local.get 0) (then (local.set 1 (i32.const 7)) (return)) (else (nop)))" + FILL, 0),
         ("(if (local.get 0) (then (local.set 1 (i32.const 7))) (else " + FILL + "))", 0),
         ("(loop " + FILL + " (br_if 0 (local.get 0)))", NOT_CONSTANT),
-        ("(loop (br_if 0 (local.get 0)))" + FILL, 0),
+        ("(loop (br_if 0 (local.get 0)))" + FILL, NOT_CONSTANT),
+        ("(loop (drop (local.get 1)) (br_if 0 (local.get 0)))" + FILL, 0),
+        ("(loop (nop))" + FILL, 0),
         ("(loop (local.set 1 (i32.const 7)) " + FILL + " (br_if 0 (local.get 0)))", 7),
         ("(loop (local.set 1 (i32.const 7)) (br_if 0 (local.get 0)))" + FILL, 7),
         ("(block (br 0) (block (local.set 1 (i32.const 7))))" + FILL, 0),
@@ -95,6 +98,15 @@ def test_accesses_outside_of_every_memory() -> None:
 )  # fmt: skip
 def test_constant_lengths(body: str, length: int) -> None:
     assert lengths(body) == [length]
+
+
+def test_the_search_for_constants_is_bounded() -> None:
+    """Finding a variable's definition across a chain of blocks takes a step for each; all of them here, 1,500,000."""
+    count = 1_225
+    names = " ".join(f"(local $l{number} i32)" for number in range(count))
+    chain = "(br_if 0 (local.get 0))" * count
+    reads = "".join(f"(drop (local.get $l{number}))" for number in range(count))
+    assert lengths(f"{names} {chain} {FILL} {reads} {FILL}") == [0, NOT_CONSTANT]
 
 
 def test_code_without_fuel_does_not_know_of_it() -> None:
