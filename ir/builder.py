@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import final
 
 from .function import NO_ARGS, NO_TARGETS, NO_VALUE, Block, Function, Inst, Target
-from .inst_builder import PARAM, InstBuilder
+from .inst_builder import PARAM, InstBuilder, Rules
 from .opcodes import (
     BR_TABLE,
     BRIF,
@@ -47,12 +47,12 @@ _MAX_STEPS = 64  # of the search for a common dominator
 
 @final
 class FunctionBuilder(InstBuilder):
-    """Builds `function`, which must be empty (no blocks, no values) at first."""
+    """Builds `function`, which must be empty (no blocks, no values) at first, by all rules or by some of them."""
 
     __slots__ = ("_chain", "_dominators")
 
-    def __init__(self, function: Function) -> None:
-        super().__init__(function, RULES)
+    def __init__(self, function: Function, rules: Rules = RULES) -> None:
+        super().__init__(function, rules)
         assert not function.blocks and not function.value_types
         self._chain: list[int] = []  # the active blocks, from the entry to the current one
         self._dominators: list[int] = []  # by block: the dominator given to switch_to_block
@@ -186,12 +186,13 @@ class FunctionBuilder(InstBuilder):
         if inverted:
             block1, args1, block2, args2 = block2, args2, block1, args1
         inst = self.defs[c]
-        if inst.op == ICONST:
+        folds = self.rules.folds_branches
+        if folds and inst.op == ICONST:
             if inst.imm != 0:
                 self.jump(block1, args1)
             else:
                 self.jump(block2, args2)
-        elif block1 is block2 and args1 == args2:
+        elif folds and block1 is block2 and args1 == args2:
             self.jump(block1, args1)
         else:
             self._terminate(BRIF, [c], [Target(block1.number, args1), Target(block2.number, args2)])
@@ -200,12 +201,13 @@ class FunctionBuilder(InstBuilder):
         """To targets[index], or to the last one if the index is not less than the number of the others."""
         last = len(targets) - 1
         inst = self.defs[index]
-        if inst.op == ICONST:
+        block, args = targets[last]
+        if not self.rules.folds_branches:
+            self._terminate(BR_TABLE, [index], [Target(target.number, list(a)) for target, a in targets])
+        elif inst.op == ICONST:
             block, args = targets[min(inst.imm, last)]
             self.jump(block, args)
-            return
-        block, args = targets[last]
-        if all(other is block and other_args == args for other, other_args in targets):
+        elif all(other is block and other_args == args for other, other_args in targets):
             self.jump(block, args)
         elif last == 1:
             first, first_args = targets[0]

@@ -56,12 +56,18 @@ NO_FOLD: Final = -1
 
 @final
 class Rules:
-    """The rewrite rules: lists by opcode, or single functions. None where there is no rule.
+    """The rewrite rules: lists by opcode, or single functions, None where there is no rule; and what else is simplified.
 
     unary, convert    for operands that are not constant
     binary            for operands of which none, or only the first, is constant
     constant_right    for a second operand that is constant while the first is not
     fold_*            for constant operands
+
+    shares            equal pure instructions are one
+    shares_loads      equal loads of what never changes are one
+    shares_checks     a trap that an equal one in a dominating block has let pass is left out
+    sees_through      branches and traps test what a comparison with zero compares
+    folds_branches    branches and traps on constants, and branches with one target only, become jumps, traps or nothing
     """
 
     __slots__ = (
@@ -75,6 +81,11 @@ class Rules:
         "icmp",
         "fcmp",
         "select",
+        "shares",
+        "shares_loads",
+        "shares_checks",
+        "sees_through",
+        "folds_branches",
     )
 
     def __init__(self) -> None:
@@ -88,6 +99,11 @@ class Rules:
         self.icmp: CompareRule | None = None
         self.fcmp: CompareRule | None = None
         self.select: SelectRule | None = None
+        self.shares = True
+        self.shares_loads = True
+        self.shares_checks = True
+        self.sees_through = True
+        self.folds_branches = True
 
 
 class InstBuilder:
@@ -119,6 +135,7 @@ class InstBuilder:
         "_constant_rules",
         "_convert_rules",
         "_fold_binary",
+        "_shares",
     )
 
     def __init__(self, function: Function, rules: Rules) -> None:
@@ -139,6 +156,7 @@ class InstBuilder:
         self._constant_rules = rules.constant_right
         self._convert_rules = rules.convert
         self._fold_binary = rules.fold_binary
+        self._shares = rules.shares
 
     # Emission
 
@@ -170,7 +188,8 @@ class InstBuilder:
         self.defs.append(inst)
         self.def_blocks.append(self.block.number)
         self._insts.append(inst)
-        table[key] = value
+        if self._shares:
+            table[key] = value
         return value
 
     # Pure instructions
@@ -285,14 +304,14 @@ class InstBuilder:
         return self.share((CONTEXT,), CONTEXT, I64, [], 0, 0)
 
     def ctx_load(self, type: int, offset: int, readonly: bool) -> int:
-        if readonly:
+        if readonly and self.rules.shares_loads:
             return self.share((CTX_LOAD, type, offset), CTX_LOAD, type, [], offset, 1)
-        return self.emit(CTX_LOAD, type, [], offset, 0)
+        return self.emit(CTX_LOAD, type, [], offset, int(readonly))
 
     def ptr_load(self, type: int, address: int, offset: int, readonly: bool) -> int:
-        if readonly:
+        if readonly and self.rules.shares_loads:
             return self.share((PTR_LOAD, type, address, offset), PTR_LOAD, type, [address], offset, 1)
-        return self.emit(PTR_LOAD, type, [address], offset, 0)
+        return self.emit(PTR_LOAD, type, [address], offset, int(readonly))
 
     # Traps
 
@@ -309,7 +328,7 @@ class InstBuilder:
         if inverted:
             op = TRAPZ if op == TRAPNZ else TRAPNZ
         inst = self.defs[c]
-        if inst.op == ICONST:
+        if inst.op == ICONST and self.rules.folds_branches:
             if (inst.imm != 0) == (op == TRAPNZ):
                 self.trap(code)
             return
@@ -318,7 +337,8 @@ class InstBuilder:
         block = self._checked.get(key, -1)
         if block != -1 and self.active[block]:
             return
-        self._checked[key] = self.block.number
+        if self.rules.shares_checks:
+            self._checked[key] = self.block.number
         self.emit_effect(op, VOID, [c], code, 0)
 
     def condition(self, c: int) -> tuple[int, bool]:
@@ -326,6 +346,8 @@ class InstBuilder:
         defs = self.defs
         inverted = False
         inst = defs[c]
+        if not self.rules.sees_through:
+            return c, False
         while inst.op == ICMP and inst.imm <= 1 and inst.aux == I32:  # ICC_EQ or ICC_NE
             right = defs[inst.args[1]]
             if right.op != ICONST or right.imm != 0:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from .builder import FunctionBuilder
 from .dominator_tree import DominatorTree
 from .function import NO_VALUE, Block, Function, Inst
+from .inst_builder import Rules
 from .opcodes import (
     BINARY,
     BR_TABLE_,
@@ -45,12 +46,13 @@ from .opcodes import (
     TRAPNZ,
     UNARY,
 )
+from .rules.tables import RULES
 
 
-def rebuild(function: Function) -> Function:
-    """A simplified copy of `function`."""
+def rebuild(function: Function, rules: Rules = RULES) -> Function:
+    """A copy of `function`, simplified by `rules`."""
     result = Function(function.name, function.index, function.signature, function.signatures)
-    builder = FunctionBuilder(result)
+    builder = FunctionBuilder(result, rules)
     tree = DominatorTree(function)
     values = [NO_VALUE] * len(function.value_types)  # old value -> new value
     blocks: list[Block | None] = [None] * len(function.blocks)  # old block -> new block

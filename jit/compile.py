@@ -25,6 +25,8 @@ from .code import CompiledFunction
 from .debug import KNOBS, Knobs
 from .phases import TIMES, PhaseTimes
 from .settings import Settings
+from .switches import allocation_policy
+from .transformations import BLOCK_PARAMS, BRANCHES, DCE, UNREACHABLE
 from .vmctx import ContextLayout
 from .wasm.translate import translate
 from .wasm.types import Module
@@ -36,21 +38,22 @@ from .x64.printer import print_allocated, print_vcode
 
 @final
 class Pass:
-    """A transformation of IR in place, run at optimisation level `level` and above."""
+    """A transformation of IR in place, run at optimisation level `level` and above unless its `switch` is off."""
 
-    __slots__ = ("name", "run", "level")
+    __slots__ = ("name", "run", "level", "switch")
 
-    def __init__(self, name: str, run: Callable[[Function], None], level: int) -> None:
+    def __init__(self, name: str, run: Callable[[Function], None], level: int, switch: int) -> None:
         self.name = name
         self.run = run
         self.level = level
+        self.switch = switch
 
 
 PASSES: Final = (
-    Pass("unreachable", unreachable.run, level=0),
-    Pass("block_params", block_params.run, level=0),
-    Pass("dce", dce.run, level=1),
-    Pass("branches", branches.run, level=0),
+    Pass("unreachable", unreachable.run, 0, UNREACHABLE),
+    Pass("block_params", block_params.run, 0, BLOCK_PARAMS),
+    Pass("dce", dce.run, 1, DCE),
+    Pass("branches", branches.run, 0, BRANCHES),
 )
 
 
@@ -91,7 +94,7 @@ def compile_ir(
         times.start()
         level = settings.opt_level if knobs.opt_level < 0 else knobs.opt_level
         for entry in PASSES:
-            if entry.level > level:
+            if entry.level > level or settings.off & entry.switch:
                 continue
             stage = entry.name
             entry.run(function)
@@ -110,7 +113,7 @@ def compile_ir(
         stage = "allocate"
         env = machine_env(settings)
         times.start()
-        allocation = allocate(vcode.code, env)
+        allocation = allocate(vcode.code, env, allocation_policy(settings.off))
         times.end(phases.ALLOCATE)
         if knobs.verify:
             check(vcode.code, env, allocation)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from .transformations import mask_of, names_of
+
 MEMORY_BASE_GS: Final = 0  # the gs segment base holds the base of memory 0
 MEMORY_BASE_REGISTER: Final = 1  # r14 holds it
 
@@ -27,6 +29,7 @@ class Settings:
     fuel             functions account for the fuel that they use at ACTIVATION_FUEL
     opt_level        0: no optimisation beyond what building gives, 1: cheap passes, 2: all
     features         the set of names from CPU_FEATURES that may be used
+    off              the transformations that are switched off: a mask of the bits in transformations.py
     """
 
     __slots__ = (
@@ -39,6 +42,7 @@ class Settings:
         "features",
         "fuel",
         "stack_limit",
+        "off",
     )
 
     def __init__(
@@ -52,6 +56,7 @@ class Settings:
         features: frozenset[str] = frozenset(),
         fuel: bool = False,
         stack_limit: bool = False,
+        off: int = 0,
     ) -> None:
         self.memory_base = memory_base
         self.bounds = bounds
@@ -62,13 +67,14 @@ class Settings:
         self.features = features
         self.fuel = fuel
         self.stack_limit = stack_limit
+        self.off = off
 
     def describe(self) -> str:
         """All but the CPU features, as text: code compiled with settings that read alike fits in the same places."""
         return (
             f"memory_base={self.memory_base} bounds={self.bounds} signals={int(self.signals)} "
             f"stack_guard={int(self.stack_guard)} poll={int(self.poll)} opt_level={self.opt_level} fuel={int(self.fuel)} "
-            f"stack_limit={int(self.stack_limit)}"
+            f"stack_limit={int(self.stack_limit)} off={','.join(names_of(self.off))}"
         )
 
     def describe_features(self) -> str:
@@ -81,7 +87,7 @@ class Settings:
         values: dict[str, int] = {}
         for word in description.split():
             name, _, value = word.partition("=")
-            values[name] = int(value)
+            values[name] = mask_of(filter(None, value.split(","))) if name == "off" else int(value)
         settings = Settings(
             memory_base=values.pop("memory_base", -1),
             bounds=values.pop("bounds", -1),
@@ -92,6 +98,7 @@ class Settings:
             features=frozenset(filter(None, features.split(","))),
             fuel=values.pop("fuel", 0) != 0,
             stack_limit=values.pop("stack_limit", 0) != 0,
+            off=values.pop("off", 0),
         )
         if settings.describe() != description or values:
             raise ValueError(f"unknown settings: {description}")

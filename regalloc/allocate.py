@@ -24,14 +24,15 @@ from .edges import Edges
 from .liveness import NEVER, Liveness
 from .loops import NO_LOOP, Flow
 from .operand import Allocation, Code, MachineBlock, MachineEnv, Move
+from .policy import DEFAULT_POLICY, Policy
 from .slots import finish_moves
 from .spill import Spills
 
 
-def allocate(code: Code, env: MachineEnv) -> Allocation:
+def allocate(code: Code, env: MachineEnv, policy: Policy = DEFAULT_POLICY) -> Allocation:
     """Fill `locations` of all instructions of `code`; the result has the moves to insert. Raises RegAllocError."""
     flow = Flow(code.blocks)
-    live = Liveness(code, flow)
+    live = Liveness(code, flow, policy)
     registers = Registers(live, env)
     moves: list[dict[int, list[Move]]] = [{} for _ in code.blocks]
     spills = Spills(live, registers, moves)
@@ -89,6 +90,7 @@ def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spi
     first_gpr = registers.first_gpr
     first_xmm = registers.first_xmm
     unwanted = registers.unwanted
+    exchanges = live.policy.exchanges_operands
     special_positions = live.special_positions
     special_count = len(special_positions)
     next_special = special_positions[registers.cursor] if registers.cursor < special_count else NEVER
@@ -115,7 +117,7 @@ def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spi
             inst.locations = locations
             continue
         locations[definition] = ALL
-        if shape.commutes and last[operands[2]] == pos and locations[2] >= 0:
+        if shape.commutes and last[operands[2]] == pos and locations[2] >= 0 and exchanges:
             _order_commuting(operands, locations, last[operands[1]] == pos, registers)
         if -1 in locations:
             locations = spills.fill(inst, index, pos)

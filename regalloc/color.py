@@ -169,7 +169,7 @@ class Registers:
         positions = live.special_positions
         i = self.cursor
         count = len(positions)
-        if i >= count:
+        if i >= count or not live.policy.call_avoidance:
             return 0
         end = live.last[v]
         if end == NEVER:
@@ -205,6 +205,8 @@ class Registers:
     def crossed_since_definition(self, v: int) -> int:
         """Registers that special instructions will need while v lives, which is not defined yet."""
         live = self.live
+        if not live.policy.call_avoidance:
+            return 0
         i = bisect_right(live.special_positions, live.uses[v][0])
         end = live.uses[v][-1]
         mask = 0

@@ -147,6 +147,8 @@ class _Plan:
 
     def _should_load(self, v: int) -> bool:
         """Whether v, which can be read from its slot, is used soon again, and there are registers to spare."""
+        if not self.live.policy.slot_operands:
+            return True
         registers = self.registers
         spare = registers.free & registers.class_masks[registers.vreg_class[v]] & ~self.reserved
         if not spare & (spare - 1) or self.live.last[v] == self.pos:

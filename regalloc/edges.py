@@ -103,6 +103,7 @@ class Edges:
     def enter(self, b: int) -> None:
         """Set up the registers for block b, which has several predecessors or parameters."""
         live = self.live
+        policy = live.policy
         registers = self.registers
         params = live.code.blocks[b].params
         loop = live.flow.loop_of[b]
@@ -112,7 +113,7 @@ class Edges:
         for v, weight in meeting.weight.items():
             if 2 * weight >= meeting.total:
                 values.append(v)
-        if is_header:
+        if is_header and policy.loop_entries:
             values = self.loop_entry.values(b, loop, values)
         in_slots: list[int] = []  # parameters for which there is no register
         if len(values) + len(params) > registers.fewest:
@@ -122,9 +123,9 @@ class Edges:
         self.entry[b] = entry
         changed = list(meeting.weight)  # what may have to be moved, loaded or stored on some edge
         registers.clear()
-        avoid = live.loop_special[loop] if is_header else 0
+        avoid = live.loop_special[loop] if is_header and policy.call_avoidance else 0
         destroyed = live.loop_destroyed[loop] if is_header else 0
-        driven_out = self.loop_entry.driven_out(loop, values) if avoid else set()
+        driven_out = self.loop_entry.driven_out(loop, values) if avoid and policy.loop_entries else set()
         movers: list[int] = []
         for v in values:
             register = meeting.agreed.get(v, -1)
@@ -137,7 +138,7 @@ class Edges:
             else:
                 registers.take(v, register)
                 entry[v] = register
-        if params and not is_header:
+        if params and not is_header and policy.memory_params:
             in_slots += self._mostly_in_memory(b, meeting, in_slots)
         undecided = self._place_params(b, meeting, in_slots) if params else []
         for v in movers:

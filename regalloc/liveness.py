@@ -22,6 +22,7 @@ from typing import Final, final
 
 from .loops import NO_LOOP, Flow
 from .operand import GPR, SAME_AS, USE, Code, Shape
+from .policy import DEFAULT_POLICY, Policy
 
 NEVER: Final = 1 << 60  # a position after all others
 LOOP_EXIT: Final = 1 << 24
@@ -47,6 +48,7 @@ class Liveness:
     __slots__ = (
         "code",
         "flow",
+        "policy",
         "uses",
         "last",
         "number",
@@ -75,15 +77,16 @@ class Liveness:
         "_bases_in_order",
     )
 
-    def __init__(self, code: Code, flow: Flow) -> None:
+    def __init__(self, code: Code, flow: Flow, policy: Policy = DEFAULT_POLICY) -> None:
         vregs = len(code.vreg_class)
         blocks = len(code.blocks)
         self.code = code
         self.flow = flow
+        self.policy = policy
         self.uses: list[list[int]] = [[] for _ in range(vregs)]
         self.last = [0] * vregs
         self.number = [-1] * vregs
-        self.hint = code.hints[:]
+        self.hint = code.hints[:] if policy.register_hints else [-1] * vregs
         self.flows_to = [-1] * vregs
         self.tied_to = [-1] * vregs
         self.base = [0] * blocks
@@ -117,6 +120,8 @@ class Liveness:
         or_of: dict[int, int] = {}  # the other such use, if the instruction commutes
         flow_frequency = [-1.0] * len(uses)  # of the edge that `flows_to` is about: the most frequent one
         cold = self.flow.cold
+        param_hints = self.policy.param_hints
+        exchanges = self.policy.exchanges_operands
         pos = 0
         for b in self.flow.order:
             block = blocks[b]
@@ -149,7 +154,7 @@ class Liveness:
                             tied = operands[shape.tied]
                             tied_to[tied] = v
                             made_of[v] = tied
-                            if shape.commutes:
+                            if shape.commutes and exchanges:
                                 or_of[v] = operands[2]
                         elif len(operands) > 1:
                             made_of[v] = operands[0] if definition else operands[1]
@@ -169,7 +174,7 @@ class Liveness:
                     at = uses[v]
                     made = v
                     way = _way(v, params[i], made_of, or_of, uses) if uses[params[i]] else []
-                    while flow_frequency[made] < frequency:
+                    while param_hints and flow_frequency[made] < frequency:
                         flow_frequency[made] = frequency
                         flows_to[made] = params[i]
                         u = way.pop() if way else made_of[made]
@@ -192,11 +197,12 @@ class Liveness:
     def _scan_special(self, operands: list[int], shape: Shape, made_of: list[int], since: int) -> None:
         """Note hints, for vregs defined at `since` or later, and ties."""
         hint = self.hint
+        hints = self.policy.register_hints
         uses = self.uses
         kinds = shape.kinds
         for i, c in enumerate(shape.constraints):
             if c >= 0:
-                if kinds[i] == USE:
+                if hints and kinds[i] == USE:
                     v = operands[i]
                     while v >= 0 and hint[v] < 0 and uses[v][0] >= since:
                         hint[v] = c

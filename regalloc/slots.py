@@ -29,7 +29,7 @@ def assign_slots(live: Liveness, spills: Spills) -> tuple[dict[int, int], int]:
     """Slot number of each vreg that needs one, and how many slots there are."""
     spilled = list(spills.stored)
     ends = _ends(live, spilled)
-    shared = _share(live, spills) if spills.slot_params else []
+    shared = _share(live, spills) if spills.slot_params and live.policy.shares_slots else []
     starts: dict[int, int] = {}
     members: dict[int, list[int]] = {}  # by the first of those that share a slot
     for together in shared:
@@ -154,7 +154,8 @@ def finish_moves(live: Liveness, spills: Spills, edges: Edges, scratch_vector: i
         ]
     if _finish_edges(live, spills, edges, slot_of, scratch_vector, FIRST_SPILL_SLOT + count):
         count += 1
-    hoist_latch_moves(live, edges, spills.all_moves)
+    if live.policy.latch_moves:
+        hoist_latch_moves(live, edges, spills.all_moves)
     return count
 
 

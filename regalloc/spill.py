@@ -155,6 +155,7 @@ class Spills:
                     i < len(constraints)
                     and constraints[i] == ANY_LOCATION
                     and self.live.code.remat[v] is None
+                    and self.live.policy.slot_operands
                     and (not free or self.next_use(v, pos) > pos + NEAR)
                 ):
                     locations.append(FIRST_SPILL_SLOT + v)

@@ -31,6 +31,8 @@ def place_stores(live: Liveness, spills: Spills, edges: Edges) -> None:
         if index >= len(blocks[b].insts) - 1:
             continue  # there is no place behind a terminator
         if v not in spills.at_definition:
+            if not live.policy.places_stores:
+                continue
             first = _first_stores(live, edges, v, stores)
             cost = 0.0
             for block, _, _ in first:

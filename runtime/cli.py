@@ -11,7 +11,7 @@ from typing import Final
 from brolga.ir.errors import BrolgaError, WasmtimeError
 from brolga.jit.code import COMPILED
 
-from .cli_options import EXIT_ERROR, add_options
+from .cli_options import EXIT_ERROR, add_optimize_option, add_options
 from .trap import ExitTrap, Trap
 from .version import VERSION
 
@@ -166,5 +166,6 @@ def _parser(first: str) -> argparse.ArgumentParser:
             command.add_argument(
                 "--eager", action="store_true", help="compile modules as a whole, not function by function"
             )
+            add_optimize_option(command)
         add_arguments(command)
     return parser

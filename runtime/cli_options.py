@@ -1,4 +1,5 @@
-"""What several commands share: the configuration by their options, and the groups `-C` and `-W`, whose words are those of `wasmtime run`."""
+"""What several commands share: the configuration by their options, and the groups `-C`, `-O` and `-W`, whose words are those of
+`wasmtime run`, but for the names of transformations in `-O`."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from brolga.ir.errors import WasmtimeError
+from brolga.jit.transformations import BY_NAME, TRANSFORMATIONS
 
 from .cache import parse_size
 from .config import Config
@@ -17,6 +19,7 @@ from .store import Store
 EXIT_ERROR: Final = 1
 
 CODEGEN_HELP: Final = "cache[=y|n], cache-config=FILE"
+OPTIMIZE_HELP: Final = "opt-level=0|1|2, or a transformation such as lea[=y|n]; help lists them"
 WASM_HELP: Final = (
     "timeout=TIME (2s, 100ms), fuel=N, max-wasm-stack=BYTES, max-memory-size=BYTES, max-instances=N, max-memories=N, max-tables=N, "
     "max-table-elements=N, or a feature such as bulk-memory[=y|n]"
@@ -33,12 +36,54 @@ _NANOSECONDS: Final = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 
 
 
 def config(options: argparse.Namespace) -> Config:
-    """The configuration that the options `--platform` and `--eager` ask for."""
+    """The configuration that the options `--platform`, `--eager` and `-O` ask for."""
     result = Config()
     if options.platform is not None:
         result.platform = options.platform
     result.eager = options.eager
+    off: set[str] = set()
+    for name, value in _words(options.optimize):
+        name = name.replace("-", "_")
+        if name == "opt_level":
+            if value not in ("0", "1", "2"):
+                raise WasmtimeError(f"`opt-level` is 0, 1 or 2, not {value or 'nothing'}")
+            result.cranelift_opt_level = "speed" if int(value) else "none"
+        elif name not in BY_NAME:
+            raise WasmtimeError(f"unknown -O option: {name}")
+        elif _flag(name, value):
+            off.discard(name)
+        else:
+            off.add(name)
+    result.optimizations_off = off
     return result
+
+
+class _ListTransformations(argparse.Action):
+    """`-O help`; else as `append`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if values == "help":
+            for row in TRANSFORMATIONS:
+                print(f"  {row.name:20}{row.what}")
+            parser.exit()
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), values])
+
+
+def add_optimize_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-O",
+        action=_ListTransformations,
+        default=[],
+        dest="optimize",
+        metavar="OPTION,...",
+        help=OPTIMIZE_HELP,
+    )
 
 
 def _words(groups: Sequence[str]) -> Iterator[tuple[str, str]]:

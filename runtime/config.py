@@ -5,10 +5,11 @@ Options without meaning here are accepted where that is harmless; values that wo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from brolga.ir.errors import WasmtimeError
+from brolga.jit.transformations import mask_of
 
 from .cache import CodeCache, default_directory, read_configuration
 from .managed import Consumable
@@ -65,6 +66,7 @@ class Config(Consumable):
         "_epochs",
         "_fuel",
         "_max_stack",
+        "_off",
         "_opt_level",
         "_parallel",
         "_perf_map",
@@ -77,6 +79,7 @@ class Config(Consumable):
         self._cache = next(iter(_default_caches), None)
         self._eager = False
         self._opt_level = 2
+        self._off = 0
         self._epochs = False
         self._fuel = False
         self._parallel = True
@@ -108,6 +111,14 @@ class Config(Consumable):
         if opt_level not in ("none", "speed", "speed_and_size"):
             raise WasmtimeError(f"unknown opt level: {opt_level}")
         self._opt_level = 0 if opt_level == "none" else 2
+
+    @write_only
+    def optimizations_off(self, names: Iterable[str]) -> None:
+        """The transformations that the compiler is to do without: names of docs/transformations.md."""
+        try:
+            self._off = mask_of(names)
+        except ValueError as error:
+            raise WasmtimeError(str(error)) from error
 
     @write_only
     def profiler(self, profiler: str) -> None:

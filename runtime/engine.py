@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, final
 
 from brolga.ir.errors import WasmtimeError
 from brolga.ir.trap_codes import INTERRUPT
+from brolga.jit.transformations import mask_of
 
 from .cache import wants_compiler
 from .config import Config
@@ -62,6 +63,14 @@ def _max_stack(config: Config) -> int:
     return size
 
 
+def _off_by_environment() -> int:
+    """The transformations that BROLGA_OFF switches off."""
+    try:
+        return mask_of(word for word in os.environ.get("BROLGA_OFF", "").split(",") if word)
+    except ValueError as error:
+        raise WasmtimeError(f"BROLGA_OFF: {error}") from error
+
+
 _epochs: weakref.WeakSet[Epoch] = weakref.WeakSet()
 
 
@@ -86,7 +95,7 @@ class Engine(Managed):
         elif not isinstance(config, Config):
             raise TypeError("expected Config")
         self.machine: Machine = machine(config._platform or os.environ.get("BROLGA_PLATFORM", "linux"))
-        self.settings = self.machine.settings(config._opt_level)
+        self.settings = self.machine.settings(config._opt_level, off=config._off | _off_by_environment())
         self.settings.fuel = config._fuel
         self.max_stack = _max_stack(config)
         self.settings.stack_limit = self.max_stack > 0

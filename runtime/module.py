@@ -12,6 +12,7 @@ from typing import final
 
 from brolga.ir.errors import CodeFormatError, WasmtimeError
 from brolga.jit.cache_format import CodeImage
+from brolga.jit.transformations import names_of
 from brolga.jit.vmctx import FUNC_RECORD_SIZE, ContextLayout
 from brolga.jit.wasm import types as wasm
 
@@ -200,7 +201,14 @@ class Module(Managed):
         loaded = self._loaded
         wasm = loaded.decoded.data
         code = write_artifact(wasm, loaded.space.compiled_functions(), loaded.settings, False)
-        return _unpickle, (wasm, code, loaded.machine.name, loaded.settings.opt_level, self.engine.eager)
+        return _unpickle, (
+            wasm,
+            code,
+            loaded.machine.name,
+            loaded.settings.opt_level,
+            loaded.settings.off,
+            self.engine.eager,
+        )
 
     @property
     def imports(self) -> list[ImportType]:
@@ -224,17 +232,18 @@ class Module(Managed):
 
 
 @cache
-def _engine(platform: str, opt_level: int, eager: bool) -> Engine:
+def _engine(platform: str, opt_level: int, off: int, eager: bool) -> Engine:
     """The engine of unpickled modules."""
     config = Config()
     config.platform = platform
     config.cranelift_opt_level = "speed" if opt_level else "none"
+    config.optimizations_off = names_of(off)
     config.eager = eager
     return Engine(config)
 
 
-def _unpickle(wasm: bytes, code: bytes, platform: str, opt_level: int, eager: bool) -> Module:
-    engine = _engine(platform, opt_level, eager)
+def _unpickle(wasm: bytes, code: bytes, platform: str, opt_level: int, off: int, eager: bool) -> Module:
+    engine = _engine(platform, opt_level, off, eager)
     try:
         image = read_artifact(code, engine.settings, wasm)
     except CodeFormatError:

@@ -1,4 +1,4 @@
-"""All rewrite rules, filed by opcode, for `FunctionBuilder`."""
+"""The rewrite rules, filed by opcode, for `FunctionBuilder`: all of them, or some families."""
 
 from __future__ import annotations
 
@@ -8,25 +8,41 @@ from .. import opcodes as op
 from ..inst_builder import Rules
 from . import compare, division, extend, float, fold, integer, select, shifts
 
+FAMILIES: Final = ("fold", "integer", "shifts", "extend", "compare", "select", "division", "float")
 
-def _file_rules() -> Rules:
+
+def file_rules(families: frozenset[str]) -> Rules:
+    """The rules of these FAMILIES: the modules beside this one."""
     rules = Rules()
-    rules.icmp = compare.icmp
-    rules.fcmp = compare.fcmp
-    rules.select = select.select
+    if "fold" in families:
+        _file_folding(rules)
+    if "integer" in families:
+        _file_integer(rules)
+    if "shifts" in families:
+        for shift in (op.ISHL, op.USHR, op.SSHR, op.ROTL, op.ROTR):
+            rules.constant_right[shift] = shifts.shift_constant
+            rules.binary[shift] = shifts.shift
+    if "extend" in families:
+        _file_extend(rules)
+    if "compare" in families:
+        rules.icmp = compare.icmp
+        rules.fcmp = compare.fcmp
+    if "select" in families:
+        rules.select = select.select
+    if "division" in families:
+        _file_division(rules)
+    if "float" in families:
+        _file_float(rules)
+    return rules
 
+
+def _file_integer(rules: Rules) -> None:
     binary = rules.binary
     binary[op.IADD] = integer.iadd
     binary[op.ISUB] = integer.isub
     binary[op.BAND] = integer.band
     binary[op.BOR] = integer.bor
     binary[op.BXOR] = integer.bxor
-    binary[op.FADD] = float.fadd
-    binary[op.FSUB] = float.fsub
-    binary[op.FMUL] = float.fmul
-    binary[op.FDIV] = float.fdiv_general
-    binary[op.FCOPYSIGN] = float.fcopysign
-
     constant_right = rules.constant_right
     constant_right[op.IADD] = integer.iadd_constant
     constant_right[op.ISUB] = integer.isub_constant
@@ -34,41 +50,54 @@ def _file_rules() -> Rules:
     constant_right[op.BAND] = integer.band_constant
     constant_right[op.BOR] = integer.bor_constant
     constant_right[op.BXOR] = integer.bxor_constant
+
+
+def _file_extend(rules: Rules) -> None:
+    unary = rules.unary
+    unary[op.SEXTEND8] = extend.sextend8
+    unary[op.SEXTEND16] = extend.sextend16
+    unary[op.SEXTEND32] = extend.sextend32
+    convert = rules.convert
+    convert[op.IREDUCE] = extend.ireduce
+    convert[op.UEXTEND] = extend.uextend
+    convert[op.SEXTEND] = extend.sextend
+    convert[op.BITCAST] = extend.bitcast
+
+
+def _file_division(rules: Rules) -> None:
+    constant_right = rules.constant_right
     constant_right[op.SDIV] = division.sdiv_constant
     constant_right[op.UDIV] = division.udiv_constant
     constant_right[op.SREM] = division.srem_constant
     constant_right[op.UREM] = division.urem_constant
     constant_right[op.UMULHI] = division.mulhi_constant
     constant_right[op.SMULHI] = division.mulhi_constant
+
+
+def _file_float(rules: Rules) -> None:
+    binary = rules.binary
+    binary[op.FADD] = float.fadd
+    binary[op.FSUB] = float.fsub
+    binary[op.FMUL] = float.fmul
+    binary[op.FDIV] = float.fdiv_general
+    binary[op.FCOPYSIGN] = float.fcopysign
+    constant_right = rules.constant_right
     constant_right[op.FMUL] = float.fmul_constant
     constant_right[op.FDIV] = float.fdiv_constant
     constant_right[op.FCOPYSIGN] = float.fcopysign_constant
-    for shift in (op.ISHL, op.USHR, op.SSHR, op.ROTL, op.ROTR):
-        constant_right[shift] = shifts.shift_constant
-        binary[shift] = shifts.shift
-
     unary = rules.unary
-    unary[op.SEXTEND8] = extend.sextend8
-    unary[op.SEXTEND16] = extend.sextend16
-    unary[op.SEXTEND32] = extend.sextend32
     unary[op.FNEG] = float.fneg
     unary[op.FABS] = float.fabs
     for rounding in (op.FCEIL, op.FFLOOR, op.FTRUNC, op.FNEAREST):
         unary[rounding] = float.round_to_integral
-
     convert = rules.convert
-    convert[op.IREDUCE] = extend.ireduce
-    convert[op.UEXTEND] = extend.uextend
-    convert[op.SEXTEND] = extend.sextend
-    convert[op.BITCAST] = extend.bitcast
     convert[op.FCVT_FROM_SINT] = float.from_sint
     convert[op.FCVT_FROM_UINT] = float.from_uint
-    convert[op.FCVT_TO_SINT] = float.to_integer
-    convert[op.FCVT_TO_UINT] = float.to_integer
+    for conversion in (op.FCVT_TO_SINT, op.FCVT_TO_UINT):
+        folds = rules.fold_convert[conversion] is not None  # what does not fold then is known to trap
+        convert[conversion] = float.to_integer if folds else float.to_integer_saturating
     convert[op.FCVT_TO_SINT_SAT] = float.to_integer_saturating
     convert[op.FCVT_TO_UINT_SAT] = float.to_integer_saturating
-    _file_folding(rules)
-    return rules
 
 
 def _file_folding(rules: Rules) -> None:
@@ -98,4 +127,4 @@ def _file_folding(rules: Rules) -> None:
         rules.fold_convert[opcode] = fold.fold_convert
 
 
-RULES: Final = _file_rules()
+RULES: Final = file_rules(frozenset(FAMILIES))

@@ -136,8 +136,8 @@ class _Open:
 _NO_LOCALS: Final[list[int]] = []
 
 
-def analyse_constructs(module: Module, index: int) -> Constructs:
-    """Of the valid body of function `index`. Raises LimitError."""
+def analyse_constructs(module: Module, index: int, all_live: bool = False) -> Constructs:
+    """Of the valid body of function `index`; as if all locals were live everywhere, if that is wanted. Raises LimitError."""
     events: list[int] = []  # operators; local.tee as local.set
     operands: list[int] = []  # local, label depth, number in `tables`, or at `end` the operator that it closes
     tables: list[list[int]] = []
@@ -156,6 +156,10 @@ def analyse_constructs(module: Module, index: int) -> Constructs:
             index,
         )
     done = _find_live(events, operands, tables)
+    if all_live:
+        for construct in done:
+            construct.live_after = -1
+            construct.else_live = -1
     _place_parameters(module, index, done, result)
     return result
 

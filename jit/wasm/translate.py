@@ -13,6 +13,8 @@ from brolga.ir.types import F32, F64, I32, I64, IS_FLOAT, TYPE_MASK
 
 from .. import builtins
 from ..settings import Settings
+from ..switches import builder_rules
+from ..transformations import LIVE_LOCALS
 from ..vmctx import ContextLayout
 from . import opcodes as wasm
 from .fuel import add_counter, after, before, enter
@@ -71,7 +73,8 @@ def translate(module: Module, index: int, layout: ContextLayout, settings: Setti
     body = module.bodies[index - module.imported_funcs]
     type = module.types[body.type_index]
     function = Function(module.func_name(index), index, ir_signature(type), signatures_of(module))
-    state = State(module, layout, function, analyse_constructs(module, index))
+    constructs = analyse_constructs(module, index, bool(settings.off & LIVE_LOCALS))
+    state = State(module, layout, function, constructs, builder_rules(settings.off))
     builder = state.builder
 
     entry = builder.create_block()

@@ -7,6 +7,7 @@ from typing import Final, final
 from brolga.ir.builder import FunctionBuilder
 from brolga.ir.errors import LimitError
 from brolga.ir.function import Block, Function, Signature
+from brolga.ir.inst_builder import Rules
 
 from ..builtins import BUILTIN_SIGNATURES
 from ..vmctx import ContextLayout
@@ -93,11 +94,13 @@ class State:
         "builtin_signatures",
     )
 
-    def __init__(self, module: Module, layout: ContextLayout, function: Function, constructs: Constructs) -> None:
+    def __init__(
+        self, module: Module, layout: ContextLayout, function: Function, constructs: Constructs, rules: Rules
+    ) -> None:
         self.module = module
         self.layout = layout
         self.data = module.data
-        self.builder = FunctionBuilder(function)
+        self.builder = FunctionBuilder(function, rules)
         self.stack: list[int] = []
         self.locals: list[int] = []
         self.frames: list[Frame] = []

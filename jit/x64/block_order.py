@@ -22,6 +22,7 @@ from brolga.ir.loops import NO_LOOP, LoopForest
 from brolga.ir.opcodes import TRAP
 from brolga.regalloc.operand import Code, MachineBlock
 
+from ..transformations import COLD_BLOCKS, LOOP_ALIGNMENT
 from .vcode import VCode
 
 NO_BLOCK: Final = -1
@@ -212,12 +213,13 @@ def _same(a: Target, b: Target) -> bool:
     return a.block == b.block and a.args == b.args
 
 
-def order_blocks(function: Function, code: Code, vcode: VCode) -> BlockOrder:
-    """Make the blocks of `code`, and `cold` and `align` of `vcode`."""
+def order_blocks(function: Function, code: Code, vcode: VCode, off: int = 0) -> BlockOrder:
+    """Make the blocks of `code`, and `cold` and `align` of `vcode`. `off`: the transformations that are switched off."""
     graph = _Graph(function)
     graph.find_edges()
     nodes = graph.place()
-    graph.find_cold(nodes)
+    if not off & COLD_BLOCKS:
+        graph.find_cold(nodes)
     number_of = [NO_BLOCK] * len(graph.targets)
     for number, node in enumerate(nodes):
         number_of[node] = number
@@ -253,7 +255,8 @@ def order_blocks(function: Function, code: Code, vcode: VCode) -> BlockOrder:
         outer = graph.forest.parent[node]
         if outer != NO_LOOP:
             inner[number_of[outer]] = False
-    vcode.align = [order.loop_heads[n] and inner[n] and not vcode.cold[n] for n in range(len(nodes))]
+    if not off & LOOP_ALIGNMENT:
+        vcode.align = [order.loop_heads[n] and inner[n] and not vcode.cold[n] for n in range(len(nodes))]
     return order
 
 

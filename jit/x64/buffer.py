@@ -194,9 +194,9 @@ class CodeBuffer:
 
     # Finishing.
 
-    def finish(self, index: int) -> CompiledFunction:
-        """The function's bytes and tables. All labels that were used must have been bound."""
-        starts, sizes = self._layout()
+    def finish(self, index: int, short: bool = True) -> CompiledFunction:
+        """The function's bytes and tables. All labels that were used must have been bound. `short`: branches may be."""
+        starts, sizes = self._layout(0 if short else ROUND_LIMIT)
         # shift[n]: how much further than its position a place with n items before it is.
         shift = [0]
         for start, size, position in zip(starts, sizes, self.item_positions, strict=True):
@@ -222,8 +222,8 @@ class CodeBuffer:
         result.frame_sizes = self.frame_sizes
         return result
 
-    def _layout(self) -> tuple[list[int], list[int]]:
-        """Final offset and size of each item."""
+    def _layout(self, rounds: int) -> tuple[list[int], list[int]]:
+        """Final offset and size of each item. `rounds` are done already."""
         positions = self.item_positions
         kinds = self.item_kinds
         labels = self.labels
@@ -231,7 +231,6 @@ class CodeBuffer:
         starts = [0] * count
         sizes = [2] * count
         short = [item for item in range(count) if kinds[item] < ITEM_ALIGN]
-        rounds = 0
         while True:
             grown = 0
             for item in range(count):

@@ -27,6 +27,7 @@ from brolga.regalloc.operand import (
 
 from ..code import RELOC_FUNC, CompiledFunction
 from ..settings import Settings
+from ..transformations import REPEATED_RETURNS, SHORT_BRANCHES, SKIPPED_JUMPS
 from .abi import SCRATCH_XMM
 from .buffer import CodeBuffer
 from .encode import encode, encode_rip_relative
@@ -118,7 +119,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     stubs = Stubs(buffer, vcode, settings, frame.size, allocation.used_registers)
     overflow = buffer.new_label()
 
-    forward = _forwarded(blocks, moves)
+    off = settings.off
+    forward = list(range(len(blocks))) if off & SKIPPED_JUMPS else _forwarded(blocks, moves)
     order = _order(vcode, forward)
     align = vcode.align
     remat = code.remat
@@ -174,7 +176,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
                 if op == JMP:
                     target = forward[block.succs[0]]
                     if target != following:
-                        if _returns(blocks[target], moves[target]):
+                        if _returns(blocks[target], moves[target]) and not off & REPEATED_RETURNS:
                             emit_epilogue(buffer, frame)
                         else:
                             buffer.jmp(target)
@@ -195,7 +197,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     for number, target in enumerate(forward):
         if target != number:
             buffer.labels[number] = buffer.labels[target]
-    return buffer.finish(vcode.index)
+    return buffer.finish(vcode.index, not off & SHORT_BRANCHES)
 
 
 def _is_empty(block: MachineBlock, moves: dict[int, list[Move]]) -> bool:

@@ -72,6 +72,7 @@ from .lower_integer import (
     lower_sextend8,
     lower_sextend16,
     lower_shift,
+    lower_uextend,
 )
 from .lower_memory import lower_context, lower_load, lower_store
 from .lowering import (
@@ -89,7 +90,7 @@ Rule = Callable[[Lowering, Inst], None]
 
 
 def _nothing(lo: Lowering, inst: Inst) -> None:
-    """Constants and `uextend` are made by their users."""
+    """Constants are made by their users."""
     raise CompileError(f"{OPCODE_NAMES[inst.op]} is not selected by itself")
 
 
@@ -110,6 +111,7 @@ LOWER[ir.SEXTEND8] = lower_sextend8
 LOWER[ir.SEXTEND16] = lower_sextend16
 LOWER[ir.SEXTEND32] = LOWER[ir.SEXTEND] = lower_sextend
 LOWER[ir.IREDUCE] = lower_ireduce
+LOWER[ir.UEXTEND] = lower_uextend
 LOWER[ir.ICMP] = LOWER[ir.FCMP] = lower_icmp
 LOWER[ir.SELECT] = lower_select
 LOWER[ir.FADD] = LOWER[ir.FSUB] = LOWER[ir.FMUL] = LOWER[ir.FDIV] = lower_arithmetic
@@ -146,7 +148,7 @@ def lower(function: Function, settings: Settings) -> VCode:
     """Select machine instructions for `function`."""
     code = Code(function.name)
     vcode = VCode(function.index, code)
-    order = order_blocks(function, code, vcode)
+    order = order_blocks(function, code, vcode, settings.off)
     lo = Lowering(function, settings, vcode, order)
     blocks = function.blocks
     for number in range(len(code.blocks) - 1, -1, -1):

@@ -80,6 +80,8 @@ def _see_through(lo: Lowering, value: int) -> tuple[int, int, bool]:
     single = lo.uses[value] == 1
     defs = lo.defs
     inst = defs[value]
+    if not lo.fuses_compares:
+        return value, invert, single
     while inst.op == ICMP and inst.imm <= ICC_NE and inst.aux == I32:
         x, y = inst.args
         inner = defs[x]
@@ -98,9 +100,9 @@ def condition(lo: Lowering, value: int) -> int:
     value, invert, single = _see_through(lo, value)
     inst = lo.defs[value]
     op = inst.op
-    if op == ICMP:
+    if op == ICMP and lo.fuses_compares:
         return icmp_flags(lo, inst, single) ^ invert
-    if op == FCMP:
+    if op == FCMP and lo.fuses_compares:
         return fcmp_flags(lo, inst, single) ^ invert
     return _test_zero(lo, value, I32, single, True) ^ invert
 
@@ -187,7 +189,7 @@ def _test_zero(lo: Lowering, value: int, type: int, fold: bool, equality: bool) 
     """Compare with zero; the condition code for "not equal". Unless only `equality` matters, SF, OF and CF are those of `cmp value, 0`."""
     inst = lo.defs[value]
     op = inst.op
-    if op == BAND and not lo.needed[value]:
+    if op == BAND and lo.tests_bits and not lo.needed[value]:
         return _test_bits(lo, inst, type, fold and lo.single(value), equality)
     if fold and lo.sinkable_load(value):
         emit_with_load(lo, _CMP_IMM[type], [], value)
@@ -283,7 +285,9 @@ def lower_select(lo: Lowering, inst: Inst) -> None:
     c, x, y = inst.args
     type = inst.type
     if IS_FLOAT[type]:
-        if _lower_min_max(lo, inst, c, x, y) or _lower_mask(lo, inst, c, x, y):
+        if lo.float_min_max and _lower_min_max(lo, inst, c, x, y):
+            return
+        if lo.float_masks and _lower_mask(lo, inst, c, x, y):
             return
         if_true, if_false = lo.use(x), lo.use(y)
         cc = condition(lo, c)
@@ -389,6 +393,8 @@ def _flags_of_result(lo: Lowering, value: int) -> int:
 
     After sums, which may overflow, only ZF and SF tell about the result.
     """
+    if not lo.reuses_flags:
+        return -1
     value, invert, _ = _see_through(lo, value)
     inst = lo.defs[value]
     cc = m.CC_NE
@@ -408,7 +414,7 @@ def _flags_of_result(lo: Lowering, value: int) -> int:
         place -= 1
     if place < 0 or insts[place] is not inst or inst.type != type or not SETS_FLAGS[inst.op]:
         return -1
-    if inst.op == BAND and not lo.needed[value] and lo.single(value):
+    if inst.op == BAND and lo.tests_bits and not lo.needed[value] and lo.single(value):
         return -1  # is not computed at all
     lo.use_low(value)
     lo.flags_for = value
@@ -423,7 +429,7 @@ def lower_br_table(lo: Lowering, inst: Inst) -> None:
         return
     last = len(cases) - 1
     index = inst.args[0]
-    if lo.upper_bound(index) <= last:
+    if lo.omits_table_clamps and lo.upper_bound(index) <= last:
         vreg = lo.use(index)
     else:
         unclamped = lo.use(index)

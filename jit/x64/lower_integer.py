@@ -134,6 +134,8 @@ def lower_iadd(lo: Lowering, inst: Inst) -> None:
 
 def _lower_sum(lo: Lowering, inst: Inst) -> bool:
     """A sum as `lea`, if that saves an instruction: a shift or a second sum folds, or the operands live on."""
+    if not lo.lea:
+        return False
     x, y = inst.args
     x_lives = lo.needed[x]
     y_lives = lo.needed[y]
@@ -184,7 +186,7 @@ def lower_imul(lo: Lowering, inst: Inst) -> None:
     if imm < 0:
         _binary(lo, IMUL, type, inst.result, x, y, True)
         return
-    if imm == 3 or imm == 5 or imm == 9:
+    if lo.lea and (imm == 3 or imm == 5 or imm == 9):
         _emit_lea(lo, type, inst.result, x, x, imm.bit_length() - 1, 0)
         return
     row = _IMM[IMUL][type]
@@ -219,7 +221,7 @@ def lower_band(lo: Lowering, inst: Inst) -> None:
         else:
             _binary(lo, BAND, type, result, x, y, True)
         return
-    if lo.bmi1 and (_lower_andn(lo, inst, x, y) or _lower_andn(lo, inst, y, x) or _lower_lowest_bit(lo, inst)):
+    if lo.bit_manipulation and (_lower_andn(lo, inst, x, y) or _lower_andn(lo, inst, y, x) or _lower_lowest_bit(lo, inst)):
         return
     _binary(lo, BAND, type, result, x, y, True)
 
@@ -282,10 +284,10 @@ def lower_bxor(lo: Lowering, inst: Inst) -> None:
     if lo.iconst_of(y) == TYPE_MASK[inst.type]:
         lo.emit(_NOT[inst.type], [inst.result, lo.use_low(x)])
         return
-    if lo.bmi1 and _constant_operand(lo, y, IADD, -1) == x:
+    if lo.bit_manipulation and _constant_operand(lo, y, IADD, -1) == x:
         lo.emit(_BLSMSK[inst.type], [inst.result, lo.use_low(x)])
         return
-    if lo.bmi1 and _constant_operand(lo, x, IADD, -1) == y:
+    if lo.bit_manipulation and _constant_operand(lo, x, IADD, -1) == y:
         lo.emit(_BLSMSK[inst.type], [inst.result, lo.use_low(y)])
         return
     _lower_or_xor(lo, inst, m.BTC64_I)
@@ -355,7 +357,7 @@ def lower_shift(lo: Lowering, inst: Inst) -> None:
     count = lo.defs[y]
     if count.op == ICONST:
         bits = count.imm & (TYPE_BITS[type] - 1)
-        if op == ISHL and 1 <= bits <= 3 and lo.needed[x]:
+        if op == ISHL and 1 <= bits <= 3 and lo.needed[x] and lo.lea:
             _emit_lea(lo, type, result, -1, x, bits, 0)
         elif lo.bmi2 and (op == ROTL or op == ROTR) and (lo.needed[x] or lo.sinkable_load(x)):
             if op == ROTL:
@@ -396,6 +398,11 @@ def lower_sextend(lo: Lowering, inst: Inst) -> None:
 
 def lower_ireduce(lo: Lowering, inst: Inst) -> None:
     lo.emit(m.MOV32, [inst.result, lo.use(inst.args[0])])
+
+
+def lower_uextend(lo: Lowering, inst: Inst) -> None:
+    """Asked for only where it is not the vreg of its operand."""
+    lo.emit(m.MOV32, [inst.result, lo.use_low(inst.args[0])])
 
 
 # Counting bits --------------------------------------------------------------------------------------------------------
@@ -500,7 +507,7 @@ def lower_division(lo: Lowering, inst: Inst) -> None:
     result = inst.result
     wide = type == I64
     divisor = lo.iconst_of(y)
-    trap = INTEGER_DIVISION_BY_ZERO if divisor <= 0 else -1
+    trap = INTEGER_DIVISION_BY_ZERO if divisor <= 0 or not lo.omits_division_checks else -1
     low = lo.use_low(x)
     right = lo.use_low(y)
     if trap >= 0 and not lo.signals:
@@ -529,6 +536,8 @@ def lower_division(lo: Lowering, inst: Inst) -> None:
 
 def _may_overflow(lo: Lowering, x: int, y: int, type: int) -> bool:
     """May x be the least integer and y be -1?"""
+    if not lo.omits_division_checks:
+        return True
     least = 1 << (TYPE_BITS[type] - 1)
     minus_one = TYPE_MASK[type]
     dividend = lo.defs[x]

@@ -134,11 +134,12 @@ def sandbox_amode(lo: Lowering, inst: Inst, operands: list[int]) -> Amode:
         lo.emit(m.ADD64, [address, _wide_constant(lo, offset), lo.use(index)])
         return _memory0(lo, operands, address, 0)
     if op == IADD or op == ISHL or op == IREDUCE:
-        if offset == 0 and lo.gs:
+        if offset == 0 and lo.gs and lo.wrapping_addresses:
             return _wrapping_amode(lo, index, operands)
-        amode = _bounded_amode(lo, index, definition, offset, operands)
-        if amode is not None:
-            return amode
+        if lo.bounded_addresses:
+            amode = _bounded_amode(lo, index, definition, offset, operands)
+            if amode is not None:
+                return amode
     return _memory0(lo, operands, lo.use(index), offset)
 
 
@@ -318,7 +319,7 @@ def pointer_amode(lo: Lowering, address: int, offset: int, operands: list[int]) 
     """The address of a PTR_LOAD or PTR_STORE."""
     inst = lo.defs[address]
     op = inst.op
-    if op == IADD or op == ISHL:
+    if (op == IADD or op == ISHL) and lo.pointer_addresses:
         base, index, scale, displacement = split_sum(lo, address)
         if -0x8000_0000 <= displacement + offset < 0x8000_0000:
             return registers_amode(lo, base, index, scale, displacement + offset, operands, False, False)
@@ -408,7 +409,7 @@ def stored_value(lo: Lowering, value: int, type: int, bits: int = 0) -> tuple[in
 
 def _low_source(lo: Lowering, value: int, bits: int) -> int:
     """A value with the same low `bits` as `value`, nearer to its origin."""
-    while not lo.needed[value]:
+    while lo.low_bits and not lo.needed[value]:
         inst = lo.defs[value]
         op = inst.op
         if op == BAND:
@@ -432,7 +433,7 @@ def _modify(lo: Lowering, inst: Inst, value: int) -> bool:
     """store (op (load a) x) a: the operation on memory, if the load and the operation have no other use."""
     operation = lo.defs[value]
     rows = _MODIFY_REG.get(operation.op)
-    if rows is None or lo.uses[value] != 1:
+    if rows is None or lo.uses[value] != 1 or not lo.modifies_memory:
         return False
     x, y = operation.args
     if not _reads_back(lo, inst, x):

@@ -49,6 +49,7 @@ from brolga.ir.opcodes import (
 from brolga.ir.types import F32, I32, I64, IS_FLOAT, TYPE_BITS, TYPE_MASK
 from brolga.regalloc.operand import GPR, XMM, Code
 
+from .. import transformations as t
 from ..settings import BOUNDS_EXPLICIT, MEMORY_BASE_GS, Settings
 from .block_order import NO_BLOCK, BlockOrder
 from .inst import AMODE_CONSTANT, Amode
@@ -57,6 +58,7 @@ from .insts import MOV32_I, MOV64_I, MOVSD, MOVSS, SHAPE_MEM, SHAPE_REG, ZERO32,
 from .vcode import VCode
 
 PARAM: Final = OPCODE_COUNT  # opcode of the pseudo instruction that defines block parameters in `defs`
+OPAQUE: Final = OPCODE_COUNT + 1  # in `defs`, of constants that no rule of selection is to see: always in registers
 _PARAM_INST: Final = Inst(PARAM, 0, [])
 
 # What `use` has to do for a value, by the opcode of its definition.
@@ -64,10 +66,10 @@ _USE_VREG: Final = 0
 _USE_OPERAND: Final = 1  # uextend
 _USE_CONSTANT: Final = 2
 _USE_REDUCED: Final = 3  # ireduce
-USE_KIND: Final[list[int]] = [_USE_VREG] * (OPCODE_COUNT + 1)
+USE_KIND: Final[list[int]] = [_USE_VREG] * (OPCODE_COUNT + 2)
 USE_KIND[UEXTEND] = _USE_OPERAND
 USE_KIND[IREDUCE] = _USE_REDUCED
-USE_KIND[ICONST] = USE_KIND[FCONST] = _USE_CONSTANT
+USE_KIND[ICONST] = USE_KIND[FCONST] = USE_KIND[OPAQUE] = _USE_CONSTANT
 
 # What an instruction means for the order of effects, by opcode.
 ORDER_PURE: Final = 0
@@ -121,6 +123,9 @@ class Lowering:
     flags_for   the value whose definition, right before the branch that tests it, has to set the flags for that
     many_floats there are more float constants than registers for them in a loop: better read from memory where that is possible
     hoisted     by block: the instructions that make constants at its end
+    use_kind    USE_KIND, but for what is switched off; `hides_integers`, `hides_floats`: constants are OPAQUE
+
+    The bools from `folds_loads` on say which transformations are not switched off (transformations.py).
     """
 
     __slots__ = (
@@ -151,6 +156,26 @@ class Lowering:
         "bmi1",
         "bmi2",
         "avx",
+        "use_kind",
+        "hides_integers",
+        "hides_floats",
+        "hoists",
+        "rematerializes",
+        "folds_loads",
+        "modifies_memory",
+        "wrapping_addresses",
+        "bounded_addresses",
+        "pointer_addresses",
+        "lea",
+        "low_bits",
+        "fuses_compares",
+        "tests_bits",
+        "reuses_flags",
+        "bit_manipulation",
+        "float_min_max",
+        "float_masks",
+        "omits_division_checks",
+        "omits_table_clamps",
         "_context_slot",
         "_end_orders",
         "_hoisted_vregs",
@@ -193,7 +218,36 @@ class Lowering:
         self._hoisted_vregs: dict[tuple[int, int, int], int] = {}
         self._context_slot = -1
         self._end_orders: list[int] = []
+        self._read_switches(settings.off)
         self._scan()
+
+    def _read_switches(self, off: int) -> None:
+        self.use_kind = USE_KIND
+        self.low_bits = not off & t.LOW_BITS
+        if off & (t.LOW_BITS | t.FREE_EXTENSION):
+            self.use_kind = USE_KIND[:]
+            if off & t.LOW_BITS:
+                self.use_kind[IREDUCE] = _USE_VREG
+            if off & t.FREE_EXTENSION:
+                self.use_kind[UEXTEND] = _USE_VREG
+        self.hides_integers = bool(off & t.IMMEDIATES)
+        self.hides_floats = bool(off & t.POOL_OPERANDS)
+        self.hoists = not off & t.HOISTED_CONSTANTS
+        self.rematerializes = not off & t.REMATERIALIZATION
+        self.folds_loads = not off & t.FOLDED_LOADS
+        self.modifies_memory = not off & t.MODIFIED_MEMORY
+        self.wrapping_addresses = not off & t.WRAPPING_ADDRESSES
+        self.bounded_addresses = not off & t.BOUNDED_ADDRESSES
+        self.pointer_addresses = not off & t.POINTER_ADDRESSES
+        self.lea = not off & t.LEA
+        self.fuses_compares = not off & t.FUSED_COMPARES
+        self.tests_bits = not off & t.TESTED_BITS
+        self.reuses_flags = not off & t.REUSED_FLAGS
+        self.bit_manipulation = self.bmi1 and not off & t.BIT_MANIPULATION
+        self.float_min_max = not off & t.FLOAT_MIN_MAX
+        self.float_masks = not off & t.FLOAT_MASKS
+        self.omits_division_checks = not off & t.DIVISION_CHECKS
+        self.omits_table_clamps = not off & t.TABLE_CLAMPS
 
     def _scan(self) -> None:
         """One forward pass: definitions, numbers of uses, the order of effects."""
@@ -221,6 +275,10 @@ class Lowering:
                 if order == ORDER_PURE:
                     if inst.op == FCONST:
                         float_constants += 1
+                        if self.hides_floats:
+                            defs[result] = Inst(OPAQUE, inst.type, inst.args, inst.imm)
+                    elif inst.op == ICONST and self.hides_integers:
+                        defs[result] = Inst(OPAQUE, inst.type, inst.args, inst.imm)
                 elif order == ORDER_READ:
                     load_order[result] = writes
                 elif order == ORDER_SANDBOXED_READ:
@@ -246,7 +304,7 @@ class Lowering:
         self.out = []
         self.write_order = self._end_orders[2 * number]
         self.trap_order = self._end_orders[2 * number + 1]
-        self.hoist_to = self.order.hoist[number]
+        self.hoist_to = self.order.hoist[number] if self.hoists else NO_BLOCK
 
     # Vregs
 
@@ -264,7 +322,7 @@ class Lowering:
         """The vreg that holds `value`, all of it."""
         while True:
             inst = self.defs[value]
-            kind = USE_KIND[inst.op]
+            kind = self.use_kind[inst.op]
             if kind == _USE_VREG or kind == _USE_REDUCED:
                 self.needed[value] = True
                 return value
@@ -276,7 +334,7 @@ class Lowering:
         """The vreg that holds `value`; if it is an I32, any bits above its 32."""
         while True:
             inst = self.defs[value]
-            kind = USE_KIND[inst.op]
+            kind = self.use_kind[inst.op]
             if kind == _USE_VREG:
                 self.needed[value] = True
                 return value
@@ -297,7 +355,8 @@ class Lowering:
                 vreg = self.gpr()
                 op = MOV32_I if bits <= 0xFFFF_FFFF else MOV64_I
                 inst = MachInst(op, [vreg], SHAPE_REG[op], bits)
-                self.code.remat[vreg] = inst
+                if self.rematerializes:
+                    self.code.remat[vreg] = inst
                 inst.loc = self.loc
                 self.out.append(inst)
                 return vreg
@@ -323,7 +382,8 @@ class Lowering:
             amode = Amode(AMODE_CONSTANT, displacement=self.vcode.constant(bits, size))
             inst = MachInst(op, [vreg], SHAPE_MEM[op], 0, amode)
         inst.loc = self.loc
-        self.code.remat[vreg] = inst
+        if self.rematerializes:
+            self.code.remat[vreg] = inst
         return inst
 
     def context_slot(self) -> int:
@@ -355,7 +415,7 @@ class Lowering:
 
         `needed` is set already where a later instruction has repeated the work of the only user.
         """
-        if self.uses[value] != 1 or self.needed[value]:
+        if self.uses[value] != 1 or self.needed[value] or not self.folds_loads:
             return False
         if ORDER[inst.op] == ORDER_READ:
             return self.load_order[value] == self.write_order

@@ -366,8 +366,9 @@ class Machine:
 
     # --- What the embedding API makes ------------------------------------------------------------------------------------
 
-    def settings(self, opt_level: int = 2, features: frozenset[str] | None = None) -> Settings:
-        """Settings for code that shall run here. `features` None: all that the CPU has."""
+    def settings(self, opt_level: int = 2, features: frozenset[str] | None = None, off: int = 0) -> Settings:
+        """Settings for code that shall run here. `features` None: all that the CPU has. `off`: transformations that are
+        switched off."""
         platform = self.platform
         return Settings(
             memory_base=MEMORY_BASE_GS if self._gs else MEMORY_BASE_REGISTER,
@@ -377,6 +378,7 @@ class Machine:
             poll=not platform.signals,
             opt_level=opt_level,
             features=self.cpu.features if features is None else features,
+            off=off,
         )
 
     def new_state(self) -> StoreState:

@@ -12,11 +12,12 @@ import wasmtime
 import brolga
 from brolga.jit.debug import KNOBS
 from brolga.jit.settings import CPU_FEATURES
+from brolga.jit.transformations import TRANSFORMATIONS, names_of
 
 
 def brolga_engine(seed: int, fuel: bool = False) -> brolga.Engine:
     """An engine in one of many configurations: half are the default, the others vary platform, optimisation, CPU features,
-    eagerness, and whether every stage is verified. With `fuel` all consume it."""
+    eagerness, which transformations are done, and whether every stage is verified. With `fuel` all consume it."""
     choose = random.Random(f"engine {seed}")
     KNOBS.verify = choose.random() < 0.3
     config = brolga.Config()
@@ -28,16 +29,25 @@ def brolga_engine(seed: int, fuel: bool = False) -> brolga.Engine:
     config.cranelift_opt_level = choose.choice(["none", "speed"])
     if random.Random(f"stack {seed}").random() < 0.3:
         config.max_wasm_stack = 2 << 20
+    config.optimizations_off = choose_off(seed)
     engine = brolga.Engine(config)
     engine.settings.features = frozenset(name for name in engine.settings.features if choose.random() < 0.6)
     return engine
+
+
+def choose_off(seed: int) -> list[str]:
+    """Transformations to be switched off: none, few, half of them or all."""
+    choose = random.Random(f"off {seed}")
+    share = choose.choice([0.0, 0.05, 0.05, 0.5, 0.5, 1.0])
+    return [row.name for row in TRANSFORMATIONS if choose.random() < share]
 
 
 def describe_engine(seed: int) -> str:
     settings = brolga_engine(seed).settings
     missing = [name for name in CPU_FEATURES if name not in settings.features]
     platform = "linux" if settings.signals else "minimal"
-    return f"platform {platform}, level {settings.opt_level}, without {', '.join(missing) or 'nothing'}"
+    lacks = ", ".join([*missing, *names_of(settings.off)])
+    return f"platform {platform}, level {settings.opt_level}, without {lacks or 'nothing'}"
 
 
 def wasmtime_engine(fuel: bool) -> wasmtime.Engine:

@@ -20,6 +20,7 @@ from brolga.jit.cache_format import (
 )
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction, Relocation
 from brolga.jit.settings import BOUNDS_EXPLICIT, MEMORY_BASE_REGISTER, Settings
+from brolga.jit.transformations import mask_of, names_of
 
 _VERSION = "1.2.3"
 _SOURCE = bytes(range(DIGEST_SIZE))
@@ -191,10 +192,13 @@ def test_settings_that_differ_read_differently() -> None:
         "opt_level": 1,
         "fuel": True,
         "stack_limit": True,
+        "off": mask_of(["gvn"]),
     }
     names = {name for name in dir(base) if not name.startswith(("_", "describe")) and name != "parse"}
     assert names == {*variants, "features"}, "a new setting has to be part of `describe`"
     texts = {base.describe()} | {Settings(**{name: value}).describe() for name, value in variants.items()}  # type: ignore[arg-type]
     assert len(texts) == 1 + len(variants)
+    parsed = Settings.parse(Settings(off=mask_of(["gvn", "lea"])).describe(), "")
+    assert names_of(parsed.off) == ["gvn", "lea"]
     assert Settings(features=frozenset(("fma", "avx"))).describe_features() == "avx,fma"
     assert Settings(features=frozenset(("avx",))).describe() == base.describe()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from brolga import Config, WasmtimeError, wat2wasm
+from brolga import Config, Engine, Module, WasmtimeError, wat2wasm
 from brolga.jit.cache_format import read_image, write_image
 from brolga.runtime.cli import main
 from brolga.runtime.cli_options import WasmOptions, parse_time
@@ -94,6 +94,43 @@ def test_timeouts(hello: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "wasm trap: interrupt" in capsys.readouterr().err
     assert main(["run", "-W", "timeout=1h", "--invoke", "six", hello]) == 0
     assert capsys.readouterr().out == "6\n"
+
+
+def test_transformations_are_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "third.wat"
+    file.write_text('(module (func (export "third") (param i32) (result i32) (i32.div_u (local.get 0) (i32.const 3))))')
+    for option in ("division-rules=n", "division_rules=n,lea=n", "gvn=y,gvn=n,division-rules=no", "opt-level=0"):
+        assert main(["run", "-O", option, "--invoke", "third", str(file), "21"]) == 0
+        assert capsys.readouterr().out == "7\n"
+    assert main(["objdump", "-O", "lea=n", "-O", "division-rules=n", str(file)]) == 0
+    assert "udiv" in capsys.readouterr().out
+    assert main(["objdump", "-O", "division-rules=n,division-rules", str(file)]) == 0
+    assert "udiv" not in capsys.readouterr().out
+    for option, message in (("x=n", "unknown -O option: x"), ("lea=maybe", "y or n"), ("opt-level", "0, 1 or 2")):
+        assert main(["run", "-O", option, "--invoke", "third", str(file), "21"]) == 1
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "-O", "help"])
+    assert not ended.value.code
+    assert "division_rules" in capsys.readouterr().out
+
+
+def test_transformations_are_part_of_the_key_of_cached_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wasm = bytes(
+        wat2wasm('(module (func (export "f") (param i32) (result i32) (i32.div_u (local.get 0) (i32.const 3))))')
+    )
+    sizes = []
+    for off in ("", "division_rules", ""):
+        monkeypatch.setenv("BROLGA_OFF", off)
+        config = Config()
+        config.cache = True
+        config.eager = True
+        module = Module(Engine(config), wasm)
+        sizes.append(len(module._loaded.space.compiled_functions()[0].code))
+    assert sizes[0] == sizes[2] != sizes[1]
+    monkeypatch.setenv("BROLGA_OFF", "division")
+    with pytest.raises(WasmtimeError, match="BROLGA_OFF: unknown optimization: division"):
+        Engine()
 
 
 def test_limits(hello: str, capsys: pytest.CaptureFixture[str]) -> None:

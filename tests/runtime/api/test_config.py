@@ -25,6 +25,7 @@ def test_harmless_options_are_accepted() -> None:
         ("cranelift_opt_level", "fast"),
         ("profiler", "vtune"),
         ("platform", "windows"),
+        ("optimizations_off", ["inlining of everything"]),
     ],
 )
 def test_promises_that_would_be_false_are_refused(name: str, value: object) -> None:
