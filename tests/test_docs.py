@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import doctest
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
+
+from brolga.jit.transformations import TRANSFORMATIONS
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 
@@ -16,6 +19,11 @@ import doctest, sys
 result = doctest.testfile(sys.argv[1], module_relative=False)
 print(result.failed, result.attempted)
 """
+
+
+def test_transformations_are_those_of_the_table() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", (DOCS / "transformations.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == [row.name for row in TRANSFORMATIONS]
 
 
 def test_embedding() -> None:

@@ -5,6 +5,8 @@ expected output, in the table KINDS. In a file of IR each function is a case; it
 comment lines right behind its closing brace. Elsewhere the whole file is one case, and the output is the block of
 comment lines (`;` or `;;`) at its end, behind an empty line.
 
+`; test transformation NAME STAGE` are cases of transformation_cases.py.
+
 BROLGA_BLESS=1 rewrites the expected output instead of comparing.
 """
 
@@ -30,6 +32,7 @@ from brolga.ir.trap_codes import TRAP_NAMES
 from brolga.ir.types import F32, F64, IS_FLOAT, TYPE_MASK
 from brolga.ir.verifier import verify
 from brolga.jit.settings import Settings
+from brolga.jit.transformations import TRANSFORMATIONS
 from brolga.jit.vmctx import ContextLayout
 from brolga.jit.wasm.decode import decode
 from brolga.jit.wasm.translate import translate
@@ -38,6 +41,7 @@ from brolga.jit.x64.lower import lower
 from brolga.jit.x64.printer import print_vcode
 from brolga.runtime.text import wat2wasm
 
+from . import transformation_cases
 from .ir.functions import EDGES, clean_up, outcome, result_or_trap
 from .jit.native import ALL_FEATURES, settings_for
 
@@ -212,6 +216,21 @@ def split_cases(lines: list[str], per_function: bool) -> list[tuple[list[str], l
     return cases
 
 
+TRANSFORMATION_FILES: Final = sorted((ROOT / "transformations").iterdir())
+
+
+@pytest.mark.parametrize("name", [row.name for row in TRANSFORMATIONS])
+def test_each_transformation_has_cases_where_it_applies_and_where_not(name: str) -> None:
+    applies = other = 0
+    for path in TRANSFORMATION_FILES:
+        lines = path.read_text().splitlines()
+        if lines[0].split()[3] == name:
+            applies += sum(line.lstrip("; ") == transformation_cases.OFF for line in lines)
+            other += sum(line.lstrip("; ") == transformation_cases.SAME for line in lines)
+    assert applies, f"no file in {ROOT.name}/transformations shows what {name} does"
+    assert other, f"no file in {ROOT.name}/transformations shows where {name} does not apply"
+
+
 FILES: Final = sorted(path for path in ROOT.rglob("*") if path.is_file())
 
 
@@ -219,8 +238,9 @@ FILES: Final = sorted(path for path in ROOT.rglob("*") if path.is_file())
 def test_file(path: Path) -> None:
     lines = path.read_text().splitlines()
     header = re.match(r";+ test (\w+)", lines[0])
-    assert header is not None, "the first line must be `; test KIND`"
-    kind = KINDS[header.group(1)]
+    assert header is not None, "the first line must be `; test KIND`, or `; test transformation NAME STAGE`"
+    kind = KINDS.get(header.group(1))
+    words = lines[0].split()
     marker = ";;" if lines[0].startswith(";;") else ";"
     written: list[str] = []
     found = 0
@@ -230,7 +250,8 @@ def test_file(path: Path) -> None:
             continue
         found += 1
         old = [line.removeprefix(marker).removeprefix(" ") for line in expected]
-        new = kind("\n".join(case) + "\n", old)
+        text = "\n".join(case) + "\n"
+        new = kind(text, old) if kind is not None else transformation_cases.compare(text, words[3], words[4])
         if not BLESS:
             assert new == old, case[0]
         written += [*case, *(f"{marker} {line}".rstrip() for line in new)]
