@@ -65,6 +65,7 @@ UNREACHABLE: Final = _row("unreachable", "ir", "blocks that are not reached are 
 BLOCK_PARAMS: Final = _row("block_params", "ir", "parameters that are always the same value are removed")
 DCE: Final = _row("dce", "ir", "instructions and parameters that nothing needs are removed")
 BRANCHES: Final = _row("branches", "ir", "empty blocks are skipped, blocks with one predecessor merged into it")
+INDUCTION: Final = _row("induction", "ir", "old values of induction variables are computed from the new, which get their register")
 
 IMMEDIATES: Final = _row("immediates", "select", "integer constants as immediates, displacements and shift counts")
 POOL_OPERANDS: Final = _row("pool_operands", "select", "float constants as memory operands, and as special forms")
@@ -73,6 +74,7 @@ FOLDED_LOADS: Final = _row("folded_loads", "select", "a load with one use is a m
 MODIFIED_MEMORY: Final = _row("modified_memory", "select", "load, operation and store at one address are one instruction")
 WRAPPING_ADDRESSES: Final = _row("wrapping_addresses", "select", "sums and shifts in addresses that wrap at 32 bits")
 BOUNDED_ADDRESSES: Final = _row("bounded_addresses", "select", "sums and shifts that cannot wrap, in addresses of 64 bits")
+CARRIED_SUMS: Final = _row("carried_sums", "select", "sums that are passed around a loop are not computed again in addresses")
 POINTER_ADDRESSES: Final = _row("pointer_addresses", "select", "sums and shifts in addresses of the compiler's own accesses")
 LEA: Final = _row("lea", "select", "sums, shifts and small products by the address unit, to a new register")
 LOW_BITS: Final = _row("low_bits", "select", "truncations and masks are skipped where only low bits are read")
@@ -81,8 +83,10 @@ FUSED_COMPARES: Final = _row("fused_compares", "select", "comparisons set the fl
 TESTED_BITS: Final = _row("tested_bits", "select", "bitwise and compared with zero is a `test` or `bt`")
 REUSED_FLAGS: Final = _row("reused_flags", "select", "a branch tests the flags of the operation before it")
 BIT_MANIPULATION: Final = _row("bit_manipulation", "select", "patterns of BMI1: andn, blsr, blsi, blsmsk")
+BIT_FIELDS: Final = _row("bit_fields", "select", "fields of bits are rotated down by rorx, and scaled by the address")
 FLOAT_MIN_MAX: Final = _row("float_min_max", "select", "selection of the smaller or greater float as `minss`, `maxss`")
 FLOAT_MASKS: Final = _row("float_masks", "select", "selection of floats by the mask of a float comparison, without a jump")
+TWOFOLD_SELECTS: Final = _row("twofold_selects", "select", "selections by two comparisons are two conditional moves")
 DIVISION_CHECKS: Final = _row("division_checks", "select", "no check where divisor or dividend show that it passes")
 TABLE_CLAMPS: Final = _row("table_clamps", "select", "no comparison where the index of a jump table is in its range")
 
@@ -102,6 +106,7 @@ PLACED_STORES: Final = _row("placed_stores", "allocate", "spilled values are sto
 LATCH_MOVES: Final = _row("latch_moves", "allocate", "moves at the end of a loop stand before its branch")
 
 SKIPPED_JUMPS: Final = _row("skipped_jumps", "emit", "jumps to jumps lead to their end")
+ROTATED_LOOPS: Final = _row("rotated_loops", "emit", "the last block of a loop stands in front of its head, without a jump")
 REPEATED_RETURNS: Final = _row("repeated_returns", "emit", "a jump to a return is a return")
 SHORT_BRANCHES: Final = _row("short_branches", "emit", "branches have their short form where the target is near")
 # fmt: on

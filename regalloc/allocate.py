@@ -172,9 +172,13 @@ def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spi
 
 def _order_commuting(operands: list[int], locations: list[int], first_dies: bool, registers: Registers) -> None:
     """Exchange the inputs of a commuting instruction, the second of which is in a register and dies, unless the first is at least
-    as good to be overwritten.
+    as good to be overwritten. A register that a parameter of the loop wants back is worse.
     """
-    if first_dies and locations[1] >= 0 and registers.wish(operands[0], BITS[locations[2]]) < 0:
-        return
+    if first_dies and locations[1] >= 0:
+        first = BITS[locations[1]]
+        second = BITS[locations[2]]
+        in_the_way = registers.unwanted & first and not registers.unwanted & second
+        if registers.wish(operands[0], second) < 0 and not (in_the_way and registers.wish(operands[0], first) < 0):
+            return
     operands[1], operands[2] = operands[2], operands[1]
     locations[1], locations[2] = locations[2], locations[1]

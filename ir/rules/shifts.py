@@ -90,9 +90,11 @@ def _shift_right_unsigned(b: InstBuilder, type: int, a: int, c: int, k: int, inn
 
 
 def _shift_right_signed(b: InstBuilder, type: int, a: int, c: int, k: int, inner: int) -> int:
-    """(a << k) >> k = sextendN a, where N is the width less k"""
-    if inner == ISHL and c == k:
+    """(a << c) >> k = sextendN (a >> (k - c)), where N is the width less k"""
+    if inner == ISHL and c <= k:
         width = TYPE_BITS[type] - k
+        if c < k and (width == 8 or width == 16 or width == 32):
+            a = b.binary(USHR, type, a, b.iconst(type, k - c))
         if width == 8:
             return b.unary(SEXTEND8, type, a)
         if width == 16:

@@ -1,12 +1,11 @@
 """Emission: allocated machine code to bytes.
 
 Input: a VCode whose instructions have `locations`, and the moves to insert. Output: a CompiledFunction. In one pass over the
-blocks in order of number, cold ones last: prologue, instructions with the allocator's moves before them, branches that know
+blocks: prologue, instructions with the allocator's moves before them, branches that know
 what comes next (a jump to the next block is left out, a condition is inverted if its target is next), epilogues at returns;
 then slow paths and trap stubs. `CodeBuffer.finish` settles the lengths of branches.
 
-A block that holds nothing but a jump is left out, and branches to it lead to its target. A jump to a block that holds nothing
-but a return becomes that return.
+Which blocks there are and where they stand: layout.py. A jump to a block that holds nothing but a return becomes that return.
 """
 
 from __future__ import annotations
@@ -20,14 +19,13 @@ from brolga.regalloc.operand import (
     MOVE_COPY,
     MOVE_EXCHANGE,
     Allocation,
-    MachineBlock,
     MachineInst,
     Move,
 )
 
 from ..code import RELOC_FUNC, CompiledFunction
 from ..settings import Settings
-from ..transformations import REPEATED_RETURNS, SHORT_BRANCHES, SKIPPED_JUMPS
+from ..transformations import REPEATED_RETURNS, ROTATED_LOOPS, SHORT_BRANCHES, SKIPPED_JUMPS
 from .abi import SCRATCH_XMM
 from .buffer import CodeBuffer
 from .encode import encode, encode_rip_relative
@@ -67,6 +65,7 @@ from .insts import (
     XMM_CMOV,
     ZEROPS,
 )
+from .layout import TIGHT, emission_order, forwarded, is_return
 from .sequences import emit_sequence, emit_slow_path
 from .stubs import Stubs
 from .vcode import VCode
@@ -120,9 +119,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     overflow = buffer.new_label()
 
     off = settings.off
-    forward = list(range(len(blocks))) if off & SKIPPED_JUMPS else _forwarded(blocks, moves)
-    order = _order(vcode, forward)
-    align = vcode.align
+    forward = list(range(len(blocks))) if off & SKIPPED_JUMPS else forwarded(blocks, moves)
+    order, tops = emission_order(vcode, forward, not off & ROTATED_LOOPS)
     remat = code.remat
     output = buffer.code  # never replaced while instructions are added
     trap_marks = buffer.trap_marks
@@ -135,9 +133,9 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     loc = -1
     emit_prologue(buffer, frame, settings, overflow)
     for place, number in enumerate(order):
-        if number < len(align) and align[number]:
-            # Half an alignment pays for loops of a few instructions only.
-            buffer.align(number in blocks[number].succs or _is_latch(blocks, number + 1, number))
+        top = tops.get(number, -1)
+        if top >= 0:
+            buffer.align(top == TIGHT)
         buffer.bind(number)
         block = blocks[number]
         block_moves = moves[number]
@@ -176,7 +174,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
                 if op == JMP:
                     target = forward[block.succs[0]]
                     if target != following:
-                        if _returns(blocks[target], moves[target]) and not off & REPEATED_RETURNS:
+                        if is_return(blocks[target], moves[target]) and not off & REPEATED_RETURNS:
                             emit_epilogue(buffer, frame)
                         else:
                             buffer.jmp(target)
@@ -198,53 +196,6 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
         if target != number:
             buffer.labels[number] = buffer.labels[target]
     return buffer.finish(vcode.index, not off & SHORT_BRANCHES)
-
-
-def _is_empty(block: MachineBlock, moves: dict[int, list[Move]]) -> bool:
-    """Whether the block holds nothing but a JMP."""
-    if len(block.insts) != 1 or moves:
-        return False
-    inst = block.insts[0]
-    assert isinstance(inst, Inst)
-    return inst.op == JMP
-
-
-def _returns(block: MachineBlock, moves: dict[int, list[Move]]) -> bool:
-    """Whether the block holds nothing but a RET."""
-    if len(block.insts) != 1 or moves:
-        return False
-    inst = block.insts[0]
-    assert isinstance(inst, Inst)
-    return inst.op == RET
-
-
-def _is_latch(blocks: list[MachineBlock], number: int, header: int) -> bool:
-    """Whether the block does nothing but jump to the header, perhaps after moves."""
-    return number < len(blocks) and len(blocks[number].insts) == 1 and blocks[number].succs == [header]
-
-
-def _forwarded(blocks: list[MachineBlock], moves: list[dict[int, list[Move]]]) -> list[int]:
-    """For each block, the one to which jumps to it should lead: itself unless it is empty."""
-    forward = list(range(len(blocks)))
-    for number in range(len(blocks) - 1, 0, -1):  # most jumps lead forwards, so targets have mostly been seen
-        block = blocks[number]
-        if _is_empty(block, moves[number]):
-            target = forward[block.succs[0]]
-            if forward[target] == target and target != number:
-                forward[number] = target
-    # A target that was forwarded itself after it had been taken (along a jump backwards).
-    for number in range(len(blocks)):
-        while forward[forward[number]] != forward[number]:
-            forward[number] = forward[forward[number]]
-    return forward
-
-
-def _order(vcode: VCode, forward: list[int]) -> list[int]:
-    """Blocks in the order in which they are emitted."""
-    cold = vcode.cold
-    order = [n for n, target in enumerate(forward) if n == target and not (n < len(cold) and cold[n])]
-    order += [n for n, is_cold in enumerate(cold) if is_cold and forward[n] == n]
-    return order
 
 
 def _move(buffer: CodeBuffer, move: Move, remat: list[MachineInst | None]) -> None:

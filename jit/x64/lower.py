@@ -27,7 +27,6 @@ from .lower_branch import (
     lower_brif,
     lower_icmp,
     lower_jump,
-    lower_select,
     lower_trap,
     lower_trap_if,
     pass_args,
@@ -75,6 +74,7 @@ from .lower_integer import (
     lower_uextend,
 )
 from .lower_memory import lower_context, lower_load, lower_store
+from .lower_select import lower_select
 from .lowering import (
     ORDER,
     ORDER_END,

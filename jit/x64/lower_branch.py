@@ -1,4 +1,4 @@
-"""Selection of comparisons, conditions and control flow.
+"""Selection of comparisons, conditions and control flow (`select`: lower_select.py).
 
 A comparison is made again for each branch, select or trap that tests it, right before it, and becomes a number (`setcc`) only for
 other users. `condition` emits what sets the flags and returns the condition code that holds if the value is not zero.
@@ -14,7 +14,6 @@ from brolga.ir.opcodes import (
     BAND,
     CTX_LOAD,
     FCC_EQ,
-    FCC_GE,
     FCC_GT,
     FCC_LE,
     FCC_LT,
@@ -41,7 +40,7 @@ from brolga.ir.opcodes import (
     ULOAD8,
     ULOAD16,
 )
-from brolga.ir.types import F32, I32, I64, IS_FLOAT
+from brolga.ir.types import I32, I64
 
 from . import insts as m
 from .lower_float import emit_with_float
@@ -63,18 +62,14 @@ _CMP_MEM: Final[list[int]] = [-1, m.CMP32_MR, m.CMP64_MR]
 _TEST: Final[list[int]] = [-1, m.TEST32, m.TEST64]
 _TEST_IMM: Final[list[int]] = [-1, m.TEST32_I, m.TEST64_I]
 _UCOMIS: Final[list[int]] = [-1, -1, -1, m.UCOMISS, m.UCOMISD]
-_CMPS: Final[list[int]] = [-1, -1, -1, m.CMPSS, m.CMPSD]
-_VCMPS: Final[list[int]] = [-1, -1, -1, m.VCMPSS, m.VCMPSD]
-
-# Of cmps, by FCC_*. Without AVX, gt and ge exchange their operands.
-_SSE_PREDICATE: Final[list[int]] = [0, 4, 1, 1, 2, 2]
-_AVX_PREDICATE: Final[list[int]] = [0, 4, 1, 0x1E, 2, 0x1D]
+CMPS: Final[list[int]] = [-1, -1, -1, m.CMPSS, m.CMPSD]
+VCMPS: Final[list[int]] = [-1, -1, -1, m.VCMPSS, m.VCMPSD]
 
 
 # Conditions -----------------------------------------------------------------------------------------------------------
 
 
-def _see_through(lo: Lowering, value: int) -> tuple[int, int, bool]:
+def see_through(lo: Lowering, value: int) -> tuple[int, int, bool]:
     """Through comparisons of comparisons with zero: what decides, 1 if inverted, and whether there is but one use on the way."""
     invert = 0
     single = lo.uses[value] == 1
@@ -95,9 +90,11 @@ def _see_through(lo: Lowering, value: int) -> tuple[int, int, bool]:
     return value, invert, single
 
 
-def condition(lo: Lowering, value: int) -> int:
-    """Set the flags by the I32 `value`; the condition code for "not zero"."""
-    value, invert, single = _see_through(lo, value)
+def condition(lo: Lowering, value: int, fold: bool = True) -> int:
+    """Set the flags by the I32 `value`; the condition code for "not zero". Without `fold`, what `value` is part of is computed more
+    than once, so no load may be folded."""
+    value, invert, single = see_through(lo, value)
+    single = single and fold
     inst = lo.defs[value]
     op = inst.op
     if op == ICMP and lo.fuses_compares:
@@ -255,7 +252,7 @@ def fcmp_flags(lo: Lowering, inst: Inst, fold: bool) -> int:
 
 def lower_icmp(lo: Lowering, inst: Inst) -> None:
     """icmp, fcmp"""
-    value, invert, single = _see_through(lo, inst.result)
+    value, invert, single = see_through(lo, inst.result)
     decisive = lo.defs[value]
     if decisive.op == ICMP:
         lo.emit(m.SETCC_ZX, [inst.result], icmp_flags(lo, decisive, single) ^ invert)
@@ -270,61 +267,13 @@ def _float_equality(lo: Lowering, inst: Inst, result: int, equal: bool) -> None:
     x, y = inst.args
     mask, bits = lo.xmm(), lo.gpr()
     predicate = 0 if equal else 4
-    row = (_VCMPS if lo.avx else _CMPS)[inst.aux]
+    row = (VCMPS if lo.avx else CMPS)[inst.aux]
     lo.emit(row, [mask, lo.use(x), lo.use(y)], predicate)
     lo.emit(m.MOVD_RX, [bits, mask])
     lo.emit(m.AND32_I, [result, bits], 1)
 
 
 # Consumers of conditions ----------------------------------------------------------------------------------------------
-
-
-def lower_select(lo: Lowering, inst: Inst) -> None:
-    """cmov; for floats minss or maxss where the condition compares the same operands, a mask where it compares floats of the same
-    type, else a jump over a move."""
-    c, x, y = inst.args
-    type = inst.type
-    if IS_FLOAT[type]:
-        if lo.float_min_max and _lower_min_max(lo, inst, c, x, y):
-            return
-        if lo.float_masks and _lower_mask(lo, inst, c, x, y):
-            return
-        if_true, if_false = lo.use(x), lo.use(y)
-        cc = condition(lo, c)
-        lo.emit(m.XMM_CMOV, [inst.result, if_false, if_true], cc)
-        return
-    if_true, if_false = lo.use_low(x), lo.use_low(y)
-    cc = condition(lo, c)
-    if cc == m.CC_E_AND_NP:
-        cc = m.CC_NE_OR_P
-        if_true, if_false = if_false, if_true
-    lo.emit(m.CMOV32 if type == I32 else m.CMOV64, [inst.result, if_false, if_true], cc)
-
-
-def _lower_min_max(lo: Lowering, inst: Inst, c: int, x: int, y: int) -> bool:
-    """min a, b is a < b ? a : b, max a, b is a > b ? a : b, also for zeros and NaN."""
-    compare = lo.defs[c]
-    if compare.op != FCMP or compare.aux != inst.type:
-        return False
-    cc = compare.imm
-    a, b = compare.args
-    if cc == FCC_GT:
-        a, b = b, a
-    elif cc != FCC_LT:
-        return False
-    # The condition is a < b.
-    if x == a and y == b:
-        minimum = True
-    elif x == b and y == a:  # a < b ? b : a is b > a ? b : a
-        minimum = False
-    else:
-        return False
-    if lo.avx:
-        row = (m.VMINSS if minimum else m.VMAXSS) if inst.type == F32 else (m.VMINSD if minimum else m.VMAXSD)
-    else:
-        row = (m.MINSS if minimum else m.MAXSS) if inst.type == F32 else (m.MINSD if minimum else m.MAXSD)
-    lo.emit(row, [inst.result, lo.use(x), lo.use(y)])
-    return True
 
 
 def lower_trap_if(lo: Lowering, inst: Inst) -> None:
@@ -336,32 +285,6 @@ def lower_trap_if(lo: Lowering, inst: Inst) -> None:
 
 def lower_trap(lo: Lowering, inst: Inst) -> None:
     lo.emit_trap(m.TRAP, [], 0, inst.imm)
-
-
-def _lower_mask(lo: Lowering, inst: Inst, c: int, x: int, y: int) -> bool:
-    """x where the mask is set, else y, or mask & x | ~mask & y: no branch that could be mispredicted."""
-    value, invert, single = _see_through(lo, c)
-    compare = lo.defs[value]
-    if compare.op != FCMP or compare.aux != inst.type:
-        return False
-    if invert:
-        x, y = y, x
-    a, b = compare.args
-    cc = compare.imm
-    predicate = (_AVX_PREDICATE if lo.avx else _SSE_PREDICATE)[cc]
-    if not lo.avx and (cc == FCC_GT or cc == FCC_GE):
-        a, b = b, a
-    mask = lo.xmm()
-    x_vreg, y_vreg = lo.use(x), lo.use(y)
-    emit_with_float(lo, (_VCMPS if lo.avx else _CMPS)[inst.type], [mask, lo.use(a)], b, single, predicate)
-    if lo.avx:
-        lo.emit(m.VBLENDVPS, [inst.result, y_vreg, x_vreg, mask])
-        return True
-    if_true, if_false = lo.xmm(), lo.xmm()
-    lo.emit(m.ANDPS, [if_true, mask, x_vreg])
-    lo.emit(m.ANDNPS, [if_false, mask, y_vreg])
-    lo.emit(m.ORPS, [inst.result, if_true, if_false])
-    return True
 
 
 # Branches -------------------------------------------------------------------------------------------------------------
@@ -395,7 +318,7 @@ def _flags_of_result(lo: Lowering, value: int) -> int:
     """
     if not lo.reuses_flags:
         return -1
-    value, invert, _ = _see_through(lo, value)
+    value, invert, _ = see_through(lo, value)
     inst = lo.defs[value]
     cc = m.CC_NE
     type = I32

@@ -31,6 +31,8 @@ from brolga.regalloc.operand import ANY_REGISTER, DEF, EARLY, LATE, USE, Shape
 
 from . import insts as m
 from .abi import RAX, RDX
+from .bit_fields import brought_down, field_of
+from .block_order import NO_BLOCK
 from .inst import Inst as MachInst
 from .lower_memory import emit_with_load, registers_amode, signed_constant, split_pair, split_sum
 from .lowering import Lowering, fits_signed32, signed32
@@ -206,17 +208,20 @@ def lower_band(lo: Lowering, inst: Inst) -> None:
     right = lo.defs[y]
     if right.op == ICONST:
         bits = right.imm
+        source = _field(lo, x, bits.bit_length())
         if bits == 0xFF:
-            lo.emit(m.MOVZX32_8, [result, lo.use_low(x)])
+            lo.emit(m.MOVZX32_8, [result, source if source >= 0 else lo.use_low(x)])
         elif bits == 0xFFFF:
-            lo.emit(m.MOVZX32_16, [result, lo.use_low(x)])
+            lo.emit(m.MOVZX32_16, [result, source if source >= 0 else lo.use_low(x)])
+        elif source >= 0:
+            lo.emit(m.AND32_I, [result, source], bits)
         elif bits == 0xFFFF_FFFF:
             lo.emit(m.MOV32, [result, lo.use_low(x)])
         elif bits <= 0xFFFF_FFFF:  # also clears the upper half
             lo.emit(m.AND32_I, [result, lo.use_low(x)], bits)
         elif fits_signed32(bits):
             lo.emit(m.AND64_I, [result, lo.use(x)], bits)
-        elif _is_power(~bits & TYPE_MASK[I64]):
+        elif lo.hoist_to == NO_BLOCK and _is_power(~bits & TYPE_MASK[I64]):
             lo.emit(m.BTR64_I, [result, lo.use(x)], (~bits & TYPE_MASK[I64]).bit_length() - 1)
         else:
             _binary(lo, BAND, type, result, x, y, True)
@@ -224,6 +229,15 @@ def lower_band(lo: Lowering, inst: Inst) -> None:
     if lo.bit_manipulation and (_lower_andn(lo, inst, x, y) or _lower_andn(lo, inst, y, x) or _lower_lowest_bit(lo, inst)):
         return
     _binary(lo, BAND, type, result, x, y, True)
+
+
+def _field(lo: Lowering, x: int, width: int) -> int:
+    """A vreg with the low `width` bits of `x`, a right shift of what lives on; or -1 if `x` had better be shifted."""
+    shift = lo.defs[x]
+    count = field_of(lo, shift)
+    if count < 0 or width > 31:
+        return -1
+    return brought_down(lo, shift, count, width)
 
 
 def _is_power(bits: int) -> bool:
@@ -300,7 +314,7 @@ def _lower_or_xor(lo: Lowering, inst: Inst, single_bit: int) -> None:
         if inst.type == I32 or fits_signed32(right.imm):
             lo.emit(_IMM[inst.op][inst.type], [inst.result, lo.use_low(x)], right.imm)
             return
-        if _is_power(right.imm):
+        if lo.hoist_to == NO_BLOCK and _is_power(right.imm):
             lo.emit(single_bit, [inst.result, lo.use(x)], right.imm.bit_length() - 1)
             return
     _binary(lo, inst.op, inst.type, inst.result, x, y, True)
@@ -380,11 +394,17 @@ def lower_shift(lo: Lowering, inst: Inst) -> None:
 
 
 def lower_sextend8(lo: Lowering, inst: Inst) -> None:
-    lo.emit(m.MOVSX32_8 if inst.type == I32 else m.MOVSX64_8, [inst.result, lo.use_low(inst.args[0])])
+    _sign_extend(lo, inst, m.MOVSX32_8 if inst.type == I32 else m.MOVSX64_8, 8)
 
 
 def lower_sextend16(lo: Lowering, inst: Inst) -> None:
-    lo.emit(m.MOVSX32_16 if inst.type == I32 else m.MOVSX64_16, [inst.result, lo.use_low(inst.args[0])])
+    _sign_extend(lo, inst, m.MOVSX32_16 if inst.type == I32 else m.MOVSX64_16, 16)
+
+
+def _sign_extend(lo: Lowering, inst: Inst, row: int, width: int) -> None:
+    x = inst.args[0]
+    source = _field(lo, x, width)
+    lo.emit(row, [inst.result, source if source >= 0 else lo.use_low(x)])
 
 
 def lower_sextend(lo: Lowering, inst: Inst) -> None:

@@ -59,6 +59,7 @@ from brolga.ir.types import F32, F64, I32, I64, TYPE_BITS
 from ..vmctx import CTX_MEMORY0_RECORD, MEMORY_BASE, MEMORY_LENGTH
 from . import insts as m
 from .abi import R14
+from .bit_fields import scaled_field
 from .inst import AMODE_REGISTERS, AMODE_VMCTX, NO_OPERAND, Amode
 from .lowering import Lowering, fits_signed32, signed32
 
@@ -140,6 +141,10 @@ def sandbox_amode(lo: Lowering, inst: Inst, operands: list[int]) -> Amode:
             amode = _bounded_amode(lo, index, definition, offset, operands)
             if amode is not None:
                 return amode
+    elif op == BAND and lo.bounded_addresses and lo.bit_fields:
+        vreg, scale = scaled_field(lo, definition)
+        if scale > 0:
+            return _memory0(lo, operands, vreg, offset, scale)
     return _memory0(lo, operands, lo.use(index), offset)
 
 

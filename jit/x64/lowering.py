@@ -31,9 +31,11 @@ from brolga.ir.opcodes import (
     FCMP,
     FCONST,
     FLAGS,
+    IADD,
     ICMP,
     ICONST,
     IREDUCE,
+    ISHL,
     LOAD,
     OPCODE_COUNT,
     POPCNT,
@@ -172,8 +174,10 @@ class Lowering:
         "tests_bits",
         "reuses_flags",
         "bit_manipulation",
+        "bit_fields",
         "float_min_max",
         "float_masks",
+        "twofold_selects",
         "omits_division_checks",
         "omits_table_clamps",
         "_context_slot",
@@ -244,13 +248,18 @@ class Lowering:
         self.tests_bits = not off & t.TESTED_BITS
         self.reuses_flags = not off & t.REUSED_FLAGS
         self.bit_manipulation = self.bmi1 and not off & t.BIT_MANIPULATION
+        self.bit_fields = self.bmi2 and not off & t.BIT_FIELDS
         self.float_min_max = not off & t.FLOAT_MIN_MAX
         self.float_masks = not off & t.FLOAT_MASKS
+        self.twofold_selects = not off & t.TWOFOLD_SELECTS and not off & t.FUSED_COMPARES
         self.omits_division_checks = not off & t.DIVISION_CHECKS
         self.omits_table_clamps = not off & t.TABLE_CLAMPS
 
     def _scan(self) -> None:
-        """One forward pass: definitions, numbers of uses, the order of effects."""
+        """One forward pass: definitions, numbers of uses, the order of effects.
+
+        Sums that are passed back to the head of a loop are in a register while the loop runs: no use computes them again.
+        """
         defs = self.defs
         uses = self.uses
         load_order = self.load_order
@@ -258,11 +267,15 @@ class Lowering:
         ends = self._end_orders
         writes = traps = 0
         float_constants = 0
+        needed = self.needed
+        started = [False] * len(blocks)
+        carried_sums = not self.settings.off & t.CARRIED_SUMS
         for number in self.order.ir_block:
             if number == NO_BLOCK:
                 ends.append(0)
                 ends.append(0)
                 continue
+            started[number] = True
             writes += 1
             traps += 1
             for inst in blocks[number].insts:
@@ -292,8 +305,11 @@ class Lowering:
                         defs[result + extra] = inst
                 else:
                     for target in inst.targets:
+                        passed_back = target.args and carried_sums and started[target.block]
                         for arg in target.args:
                             uses[arg] += 1
+                            if passed_back and (defs[arg].op == IADD or defs[arg].op == ISHL):
+                                needed[arg] = True
             ends.append(writes)
             ends.append(traps)
         self.many_floats = float_constants > _HOISTED_FLOATS

@@ -8,7 +8,7 @@ from brolga.ir.errors import InterpreterTrap
 from brolga.ir.floats import is_nan
 from brolga.ir.function import Function, Signature
 from brolga.ir.interpreter import Environment, StepLimitExceeded, interpret
-from brolga.ir.passes import block_params, branches, dce, unreachable
+from brolga.ir.passes import block_params, branches, dce, induction, unreachable
 from brolga.ir.trap_codes import MEMORY_OUT_OF_BOUNDS
 from brolga.ir.types import F32, F64, I32, I64, TYPE_MASK
 
@@ -31,6 +31,11 @@ def clean_up(function: Function) -> None:
     block_params.run(function)
     dce.run(function)
     branches.run(function)
+
+
+def all_passes(function: Function) -> None:
+    clean_up(function)
+    induction.run(function)
 
 
 class TestEnvironment(Environment):

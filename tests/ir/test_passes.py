@@ -8,13 +8,19 @@ from brolga.ir.builder import FunctionBuilder
 from brolga.ir.function import Block, Function, Signature
 from brolga.ir.opcodes import LOAD
 from brolga.ir.parser import parse_function
-from brolga.ir.passes import block_params, branches, dce, unreachable
+from brolga.ir.passes import block_params, branches, dce, induction, unreachable
 from brolga.ir.printer import print_function
 from brolga.ir.types import I32
 from brolga.ir.verifier import verify
 
 HEAD = "function f 0(i32) -> i32 {\n"
-PASSES = {"unreachable": unreachable, "block_params": block_params, "dce": dce, "branches": branches}
+PASSES = {
+    "unreachable": unreachable,
+    "block_params": block_params,
+    "dce": dce,
+    "branches": branches,
+    "induction": induction,
+}
 
 CASES = {
     "unreachable: blocks in a cycle of their own go": (
@@ -229,9 +235,216 @@ block3:
     jump block3
 """,
     ),
+    "induction: the old value is used behind the loop": (
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 4
+    jump block1(v0)
+block1(v2: i32):
+    v3 = iadd.i32 v2, v1
+    v4 = load.i32 v3+8
+    brif v4, block1(v3), block2
+block2:
+    v5 = imul.i32 v2, v2
+    return v5
+""",
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 4
+    jump block1(v0)
+block1(v2: i32):
+    v3 = iadd.i32 v2, v1
+    v4 = load.i32 v3+8
+    brif v4, block1(v3), block2
+block2:
+    v6 = iconst.i32 -4
+    v7 = iadd.i32 v3, v6
+    v5 = imul.i32 v7, v7
+    return v5
+""",
+    ),
+    "induction: two old values are passed to where another path comes in": (
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    v2 = iconst.i32 -1
+    brif v0, block1(v0, v0), block2(v0, v0)
+block1(v3: i32, v4: i32):
+    v5 = iadd.i32 v3, v1
+    v6 = iadd.i32 v4, v2
+    v7 = load.i32 v5+0
+    brif v7, block1(v5, v6), block2(v3, v4)
+block2(v8: i32, v9: i32):
+    v10 = isub.i32 v8, v9
+    return v10
+""",
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 1
+    v2 = iconst.i32 -1
+    brif v0, block1(v0, v0), block2(v0, v0)
+block1(v3: i32, v4: i32):
+    v5 = iadd.i32 v3, v1
+    v6 = iadd.i32 v4, v2
+    v7 = load.i32 v5+0
+    brif v7, block1(v5, v6), block3
+block3:
+    v11 = iconst.i32 -1
+    v12 = iadd.i32 v5, v11
+    v13 = iconst.i32 1
+    v14 = iadd.i32 v6, v13
+    jump block2(v12, v14)
+block2(v8: i32, v9: i32):
+    v10 = isub.i32 v8, v9
+    return v10
+""",
+    ),
+    "induction: sums and addresses in the loop": (
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 8
+    v2 = iconst.i32 -4
+    jump block1(v0)
+block1(v3: i32):
+    v4 = iadd.i32 v3, v1
+    v5 = iadd.i32 v3, v2
+    v6 = load.i32 v3+0
+    store.i32 v5+16, v6
+    brif v6, block1(v4), block2
+block2:
+    return v6
+""",
+        """\
+block0(v0: i32):
+    v1 = iconst.i32 8
+    v2 = iconst.i32 -4
+    jump block1(v0)
+block1(v3: i32):
+    v4 = iadd.i32 v3, v1
+    v7 = iconst.i32 -12
+    v5 = iadd.i32 v4, v7
+    v8 = iconst.i32 -8
+    v9 = iadd.i32 v4, v8
+    v6 = load.i32 v9+0
+    store.i32 v5+16, v6
+    brif v6, block1(v4), block2
+block2:
+    return v6
+""",
+    ),
 }
 
 UNCHANGED = {
+    "induction: nothing behind the step": """\
+block0(v0: i32):
+    v1 = iconst.i32 4
+    jump block1(v0)
+block1(v2: i32):
+    v3 = load.i32 v2+8
+    v4 = iadd.i32 v2, v1
+    brif v3, block1(v4), block2
+block2:
+    return v4
+""",
+    "induction: another use behind the step stays in the loop": """\
+block0(v0: i32):
+    v1 = iconst.i32 4
+    jump block1(v0)
+block1(v2: i32):
+    v3 = iadd.i32 v2, v1
+    v4 = imul.i32 v2, v3
+    brif v4, block1(v3), block2
+block2:
+    return v2
+""",
+    "induction: an address with an offset, which may not wrap": """\
+block0(v0: i32):
+    v1 = iconst.i32 4
+    jump block1(v0)
+block1(v2: i32):
+    v3 = iadd.i32 v2, v1
+    v4 = load.i32 v2+8
+    brif v4, block1(v3), block2
+block2:
+    return v2
+""",
+    "induction: the old value is stored": """\
+block0(v0: i32):
+    v1 = iconst.i32 4
+    jump block1(v0)
+block1(v2: i32):
+    v3 = iadd.i32 v2, v1
+    store.i32 v2+0, v2
+    brif v3, block1(v3), block2
+block2:
+    return v3
+""",
+    "induction: the step is no constant": """\
+block0(v0: i32):
+    jump block1(v0)
+block1(v1: i32):
+    v2 = iadd.i32 v1, v0
+    v3 = load.i32 v2+0
+    brif v3, block1(v2), block2
+block2:
+    return v1
+""",
+    "induction: the loop is left in front of the step too": """\
+block0(v0: i32):
+    v1 = iconst.i32 4
+    jump block1(v0)
+block1(v2: i32):
+    v3 = load.i32 v2+0
+    brif v3, block2, block3
+block2:
+    v4 = iadd.i32 v2, v1
+    v5 = load.i32 v4+0
+    brif v5, block1(v4), block3
+block3:
+    return v2
+""",
+    "induction: the old value becomes another parameter": """\
+block0(v0: i32):
+    v1 = iconst.i32 4
+    jump block1(v0, v0)
+block1(v2: i32, v3: i32):
+    v4 = iadd.i32 v2, v1
+    brif v3, block1(v4, v2), block2
+block2:
+    return v2
+""",
+    "induction: two ways back to the head": """\
+block0(v0: i32):
+    v1 = iconst.i32 4
+    jump block1(v0)
+block1(v2: i32):
+    v3 = iadd.i32 v2, v1
+    v4 = load.i32 v3+0
+    brif v4, block1(v3), block2
+block2:
+    brif v3, block1(v0), block3
+block3:
+    return v2
+""",
+    "induction: too many places": """\
+block0(v0: i32):
+    v1 = iconst.i32 4
+    jump block1(v0)
+block1(v2: i32):
+    v3 = iadd.i32 v2, v1
+    v4 = load.i32 v3+0
+    brif v4, block1(v3), block2
+block2:
+    brif v2, block3, block4
+block3:
+    brif v2, block5, block6
+block4:
+    return v2
+block5:
+    return v2
+block6:
+    return v2
+""",
     "block_params: different values stay": """\
 block0(v0: i32):
     v1 = iconst.i32 1

@@ -107,6 +107,18 @@ def test_the_dying_input_of_a_commuting_instruction_is_overwritten() -> None:
     assert moves_in_loops(*finish(b, *after)) == []
 
 
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_what_a_parameter_wants_back_is_not_overwritten(exchanged: bool) -> None:
+    """Two parameters take turns: the new value goes anywhere but where the next one has to be."""
+    b = Builder()
+    loop = Loop(b, 1, [b.value(), b.value()])
+    older, newer = loop.params
+    made = b.value(LEA, newer)
+    next_value = b.value(COMMUTING, made, older) if exchanged else b.value(COMMUTING, older, made)
+    after = loop.close(newer, next_value)
+    assert len(moves_in_loops(*finish(b, *after))) == 2
+
+
 def test_sums_grow_in_place() -> None:
     """Whichever operand of an addition is the sum so far."""
     b = Builder()

@@ -196,5 +196,8 @@ class Program:
         return block.number
 
     def emit(self, settings: Settings | None = None) -> CompiledFunction:
+        blocks = self.vcode.code.blocks
+        for block in blocks:
+            block.preds = [other.number for other in blocks if block.number in other.succs]
         allocation = Allocation(self.moves, self.spill_slots, self.used_registers)
         return emit(self.vcode, allocation, settings or Settings(signals=False))

@@ -13,6 +13,7 @@ import pytest
 from brolga.ir import trap_codes
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction
 from brolga.jit.settings import Settings
+from brolga.jit.transformations import ROTATED_LOOPS
 from brolga.jit.vmctx import ACTIVATION_STACK_LIMIT
 from brolga.jit.x64 import insts as x
 from brolga.jit.x64.abi import R10, R12, R13, R14, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, XMM0
@@ -482,9 +483,62 @@ def test_the_head_of_a_tight_loop_gets_half_an_alignment_at_least(tight: bool) -
     program.block([*[inst(x.NOP, [])] * (not tight), inst(x.JMP, [])], [1])
     program.block([inst(x.MOV32_I, [RAX], 3), RET])
     program.vcode.align = [False, True]
-    function = program.emit(SIGNALS)
+    function = program.emit(Settings(off=ROTATED_LOOPS))
     marks = [i.address for i in cs.disasm(function.code, 0) if i.mnemonic == "mov"]
     assert marks[1] == (16 if tight else 5)
+
+
+def rotated(program: Program, off: int = 0) -> list[str]:
+    return text(program.emit(Settings(off=off)))
+
+
+def loop_with_moves() -> Program:
+    """Counts rdi down to zero; rax is its value one turn ago."""
+    program = Program()
+    program.block([inst(x.MOV32_I, [RAX], 7), inst(x.JMP, [])], [1])
+    program.block([inst(x.ADD64_I, [RDI, RDI], -1), inst(x.BRANCH, [], x.CC_E)], [3, 2])
+    program.block([inst(x.JMP, [])], [1])
+    program.block([RET])
+    program.moves[2][0] = [copy(RAX, RDI)]
+    return program
+
+
+def test_the_end_of_a_loop_stands_in_front_of_its_head(machine: Machine) -> None:
+    program = loop_with_moves()
+    lines = rotated(program)
+    assert lines == ["mov eax, 7", "jmp 0xa", "mov rax, rdi", "add rdi, -1", "jne 7", "ret"]
+    address = machine.load(program.emit(SIGNALS))
+    assert [machine.call(address, [turns]).gpr for turns in (1, 2, 5)] == [7, 1, 1]
+
+
+def test_the_end_of_a_loop_stays_if_it_is_switched_off() -> None:
+    lines = rotated(loop_with_moves(), ROTATED_LOOPS)
+    assert lines == ["mov eax, 7", "add rdi, -1", "je 0x10", "mov rax, rdi", "jmp 5", "ret"]
+
+
+def test_the_end_of_a_loop_that_is_moved_is_aligned() -> None:
+    program = loop_with_moves()
+    program.block([inst(x.NOP, [])] * 20)
+    program.vcode.align = [False, True]
+    code = list(cs.disasm(program.emit(SIGNALS).code, 0))
+    assert [i.address for i in code if i.mnemonic == "mov"] == [0, 16]
+
+
+def test_ends_of_loops_that_stay() -> None:
+    # Two ways back to the head.
+    program = Program()
+    program.block([inst(x.JMP, [])], [1])
+    program.block([inst(x.ADD64_I, [RDI, RDI], -1), inst(x.BRANCH, [], x.CC_E)], [2, 3])
+    program.block([inst(x.MOV32_I, [RAX], 1), inst(x.JMP, [])], [1])
+    program.block([inst(x.MOV32_I, [RAX], 2), inst(x.JMP, [])], [1])
+    assert [line for line in rotated(program) if line.startswith("mov")] == ["mov eax, 1", "mov eax, 2"]
+    assert rotated(program) == rotated(program, ROTATED_LOOPS)
+    # The block before it does not branch.
+    program = Program()
+    program.block([inst(x.JMP, [])], [1])
+    program.block([inst(x.MOV32_I, [RAX], 1), inst(x.JMP, [])], [2])
+    program.block([inst(x.MOV32_I, [RAX], 2), inst(x.JMP, [])], [1])
+    assert rotated(program) == rotated(program, ROTATED_LOOPS)
 
 
 # Traps and side tables --------------------------------------------------------------------------------------------
