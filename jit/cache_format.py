@@ -1,19 +1,20 @@
 """The binary form of compiled code: what `Module.serialize`, `brolga compile` and the cache on disk write.
 
-    head          magic (8), version of Brolga (24, ASCII, zero-padded), format (u32), reserved (u32), bytes that follow (u64),
-                  their BLAKE2b-256 digest (32)
-    counts        functions, bytes of code, words of open relocations, bytes of tables, of the settings' text, of the features'
-                  text, of wasm (7 x u64), BLAKE2b-256 digest of the source (32)
+    head          magic (8), version of Brolga (24, ASCII, zero-padded), format (u32), reserved (u32), bytes from here to the tables
+                  (u64), their BLAKE2b-256 digest (32), bytes of tables (u64), their digest (32)
+    counts        functions, bytes of code, words of open relocations, bytes of the settings' text, of the features' text, of
+                  wasm (6 x u64), BLAKE2b-256 digest of the source (32)
     functions     function index, place in the code, size, size without constants, place of the tables: five arrays of u32
     open          place in the code, kind, target, addend of each relocation that is not settled: i32
     code          the functions' code, each aligned to 32 bytes
-    tables        for each function the lengths of its tables, then these: i32
     texts         settings and features as text, padded to 8 bytes
     wasm          the module's bytes; none where whoever reads has them
+    tables        for each function the lengths of its tables, then these: i32
 
 All numbers are little-endian. Calls among the functions are settled in the code already, for they do not depend on where it
 will lie; what is open are calls to functions that are not there and to the trap routine. So loading is one copy and a
-patch for each pad. The side tables are read function by function when they are asked for.
+patch for each pad. The side tables, more than half of an image, are read function by function when they are asked for, and may be
+checked then only: most programs that find their code in the cache never need them.
 
 Reading is strict: whatever is wrong raises CodeFormatError, which says what it is. That guards against damage. It does not
 make the bytes of a stranger safe to run: they are machine code, and the digest is no signature.
@@ -35,11 +36,11 @@ except ImportError:
     from hashlib import blake2b
 
 MAGIC: Final = b"\x89bwasm\r\n"
-FORMAT: Final = 2
+FORMAT: Final = 3
 DIGEST_SIZE: Final = 32
 
-_HEAD: Final = struct.Struct("<8s24sIIQ32s")
-_COUNTS: Final = struct.Struct("<7Q32s")
+_HEAD: Final = struct.Struct("<8s24sIIQ32sQ32s")
+_COUNTS: Final = struct.Struct("<6Q32s")
 _REL32: Final = struct.Struct("<i")
 _LENGTHS: Final = struct.Struct("<4i")
 _ALIGN: Final = 32
@@ -48,7 +49,7 @@ _RELOCATION_WORDS: Final = 4
 _INT3: Final = b"\xcc"
 
 
-def digest(data: bytes | memoryview) -> bytes:
+def digest(data: bytes | bytearray | memoryview) -> bytes:
     """The digest that the format uses."""
     return blake2b(data, digest_size=DIGEST_SIZE).digest()
 
@@ -60,7 +61,7 @@ class CodeImage:
     version, settings, features   of the compiler that made them (`Settings.describe`, `Settings.describe_features`)
     source          digest of the module's source
     wasm            the module's bytes, empty if they are not there
-    code            the code of all functions
+    code            the code of all functions, in the bytes that were read
     funcs           function indices, ascending
     starts, sizes   place of each in `code`
     open            four numbers for each relocation not settled: place in `code`, kind, target, addend
@@ -80,6 +81,8 @@ class CodeImage:
         "_code_sizes",
         "_table_starts",
         "_tables",
+        "_tables_digest",
+        "_tables_checked",
     )
 
     def __init__(self, version: str) -> None:
@@ -88,20 +91,31 @@ class CodeImage:
         self.features = ""
         self.source = b""
         self.wasm = b""
-        self.code = b""
+        self.code = memoryview(b"")
         self.funcs: list[int] = []
         self.starts: list[int] = []
         self.sizes: list[int] = []
         self.open: list[int] = []
         self._code_sizes: list[int] = []
         self._table_starts: list[int] = []
-        self._tables = b""
+        self._tables = memoryview(b"")
+        self._tables_digest = b""
+        self._tables_checked = False
+
+    def check_tables(self) -> None:
+        """Raise CodeFormatError if the tables are damaged."""
+        if not self._tables_checked:
+            if digest(self._tables) != self._tables_digest:
+                raise _wrong("the integrity check of the tables fails")
+            self._tables_checked = True
 
     def function(self, place: int) -> CompiledFunction:
-        """Function `funcs[place]` with its tables. Its relocations are all there, the settled ones too."""
+        """Function `funcs[place]` with its tables. Its relocations are all there, the settled ones too. Raises CodeFormatError
+        if the tables are damaged."""
+        self.check_tables()
         start = self.starts[place]
         function = CompiledFunction(
-            self.funcs[place], self.code[start : start + self.sizes[place]], self._code_sizes[place]
+            self.funcs[place], bytes(self.code[start : start + self.sizes[place]]), self._code_sizes[place]
         )
         begin, end = self._table_starts[place], self._table_starts[place + 1]
         if end - begin < _LENGTHS.size:
@@ -129,7 +143,7 @@ class CodeImage:
         return function
 
 
-def _words(data: bytes) -> list[int]:
+def _words(data: memoryview) -> list[int]:
     words = array("i")
     words.frombytes(data)
     return words.tolist()
@@ -192,7 +206,6 @@ def write_image(
                 len(functions),
                 len(code),
                 len(still_open),
-                len(tables),
                 len(settings_text),
                 len(features_text),
                 len(wasm),
@@ -205,12 +218,12 @@ def write_image(
             array("I", table_starts).tobytes(),
             array("i", still_open).tobytes(),
             code,
-            tables,
             texts + bytes(-len(texts) % 8),
             wasm,
         ]
     )
-    return _HEAD.pack(MAGIC, version.encode(), FORMAT, 0, len(body), digest(body)) + body
+    head = _HEAD.pack(MAGIC, version.encode(), FORMAT, 0, len(body), digest(body), len(tables), digest(tables))
+    return b"".join([head, body, tables])
 
 
 def _index_of(function: CompiledFunction) -> int:
@@ -234,55 +247,60 @@ def read_version(data: bytes) -> str:
     return name.decode("ascii")
 
 
-def read_image(data: bytes, version: str) -> CodeImage:
-    """The image in `data`, which must be of this version of Brolga. Whether settings and CPU fit is for the caller to see."""
+def read_image(data: bytes, version: str, tables_later: bool = False) -> CodeImage:
+    """The image in `data`, which must be of this version of Brolga. Whether settings and CPU fit is for the caller to see.
+
+    With `tables_later` whether the tables are damaged is seen when they are wanted: `CodeImage.function` may raise then.
+    """
     found = read_version(data)
     if found != version:
         raise _wrong(f"it was compiled by Brolga {found}, this is Brolga {version}")
-    head: tuple[bytes, bytes, int, int, int, bytes] = _HEAD.unpack_from(data)
-    _, _, format, reserved, length, expected = head
+    head: tuple[bytes, bytes, int, int, int, bytes, int, bytes] = _HEAD.unpack_from(data)
+    _, _, format, reserved, length, expected, tables_length, tables_digest = head
     if format != FORMAT or reserved:
         raise _wrong(f"its format is {format}, and not {FORMAT}")
-    if len(data) != _HEAD.size + length:
-        raise _wrong("it is truncated" if len(data) < _HEAD.size + length else "there are bytes behind its end")
-    view = memoryview(data)[_HEAD.size :]
+    end = _HEAD.size + length + tables_length
+    if len(data) != end:
+        raise _wrong("it is truncated" if len(data) < end else "there are bytes behind its end")
+    view = memoryview(data)[_HEAD.size : _HEAD.size + length]
     if digest(view) != expected:
         raise _wrong("the integrity check fails")
     if length < _COUNTS.size:
         raise _wrong("the counts are missing")
 
-    counts: tuple[int, int, int, int, int, int, int, bytes] = _COUNTS.unpack_from(view)
-    count, code_length, open_words, tables_length, settings_length, features_length, wasm_length, source = counts
+    counts: tuple[int, int, int, int, int, int, bytes] = _COUNTS.unpack_from(view)
+    count, code_length, open_words, settings_length, features_length, wasm_length, source = counts
     texts_length = -(-(settings_length + features_length) // 8) * 8
-    total = (
-        _COUNTS.size + 4 * (5 * count + 1) + 4 * open_words + code_length + tables_length + texts_length + wasm_length
-    )
+    total = _COUNTS.size + 4 * (5 * count + 1) + 4 * open_words + code_length + texts_length + wasm_length
     if total != length or open_words % _OPEN_WORDS:
         raise _wrong("the counts do not fit its length")
 
     image = CodeImage(found)
     image.source = source
-    position = _HEAD.size + _COUNTS.size
+    position = _COUNTS.size
     arrays: list[list[int]] = []
     for size in (count, count, count, count, count + 1):
         numbers = array("I")
-        numbers.frombytes(data[position : position + 4 * size])
+        numbers.frombytes(view[position : position + 4 * size])
         arrays.append(numbers.tolist())
         position += 4 * size
     image.funcs, image.starts, image.sizes, image._code_sizes, image._table_starts = arrays
-    image.open = _words(data[position : position + 4 * open_words])
+    image.open = _words(view[position : position + 4 * open_words])
     position += 4 * open_words
-    image.code = data[position : position + code_length]
+    image.code = view[position : position + code_length]
     position += code_length
-    image._tables = data[position : position + tables_length]
-    position += tables_length
+    settings, features = position, position + settings_length
     try:
-        image.settings = data[position : position + settings_length].decode()
-        image.features = data[position + settings_length : position + settings_length + features_length].decode()
+        image.settings = bytes(view[settings:features]).decode()
+        image.features = bytes(view[features : features + features_length]).decode()
     except UnicodeDecodeError as error:
         raise _wrong("the settings are no text") from error
     position += texts_length
-    image.wasm = data[position:]
+    image.wasm = bytes(view[position:])
+    image._tables = memoryview(data)[_HEAD.size + length :]
+    image._tables_digest = tables_digest
+    if not tables_later:
+        image.check_tables()
     _check(image)
     return image
 

@@ -243,13 +243,13 @@ class CacheEntry:
         self._key = key_of(self._source, settings)
         self.known: frozenset[int] = frozenset()  # the functions that are in it
 
-    def load(self) -> CodeImage | None:
-        """The code that is there. An entry that cannot be used is removed."""
+    def load(self, tables_later: bool = True) -> CodeImage | None:
+        """The code that is there. An entry that cannot be used is removed. `tables_later`: see `read_image`."""
         data = self._cache.read(self._key)
         if data is None:
             return None
         try:
-            image = read_image(data, VERSION)
+            image = read_image(data, VERSION, tables_later)
         except CodeFormatError:
             self._cache.remove(self._key)
             return None
@@ -264,7 +264,7 @@ class CacheEntry:
         own = {function.index for function in functions}
         if own <= self.known:
             return
-        present = self.load()
+        present = self.load(tables_later=False)
         if present is not None:
             if own <= self.known:
                 return
@@ -284,11 +284,14 @@ def wants_compiler() -> bool:
 def read_configuration(path: str) -> CodeCache | None:
     """The cache that a TOML file describes: in its table `cache`, `enabled`, `directory` and `files-total-size-soft-limit`, as
     Wasmtime has them. Other keys concern what is not done here."""
-    import tomllib  # rarely wanted
-
     try:
-        with open(path, "rb") as file:
-            table = tomllib.load(file).get("cache", {})
+        with open(path, encoding="utf-8", newline="") as file:
+            text = file.read()
+        table: object = read_plain_table(text)
+        if table is None:
+            import tomllib  # takes milliseconds, and few files need it
+
+            table = tomllib.loads(text).get("cache", {})
     except (OSError, ValueError) as error:
         raise WasmtimeError(f"failed to read the cache configuration {path}: {error}") from error
     if not isinstance(table, dict) or table.get("enabled", True) is False:
@@ -297,6 +300,35 @@ def read_configuration(path: str) -> CodeCache | None:
     if not isinstance(directory, str) or not os.path.isabs(directory):
         raise WasmtimeError(f"the cache directory is not an absolute path: {directory}")
     return CodeCache(directory, parse_size(table.get("files-total-size-soft-limit", DEFAULT_LIMIT)))
+
+
+def read_plain_table(text: str) -> dict[str, object] | None:
+    """The table `cache` of a TOML text that has nothing but that, with plain values. None if there is anything that takes more
+    to read, or to refuse."""
+    table: dict[str, object] = {}
+    begun = False
+    for line in text.split("\n"):
+        line = line.strip(" \t")
+        if not line or line[0] == "#" and line.isprintable():
+            continue
+        name, separator, value = (part.strip(" \t") for part in line.partition("="))
+        if not begun and line == "[cache]":
+            begun = True
+        elif not (begun and separator and name.isascii() and name.replace("-", "").isalnum()) or name in table:
+            return None
+        elif value in ("true", "false"):
+            table[name] = value == "true"
+        elif value.isascii() and value.isdecimal() and value[0] != "0":
+            table[name] = int(value)
+        elif len(value) > 1 and value[0] == value[-1] == '"' and _is_plain(value[1:-1]):
+            table[name] = value[1:-1]
+        else:
+            return None
+    return table
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and '"' not in text and "\\" not in text
 
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}

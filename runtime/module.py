@@ -252,18 +252,21 @@ def _unpickle(wasm: bytes, code: bytes, platform: str, opt_level: int, off: int,
 
 
 def _checked(data: bytes, valid: bool = False) -> wasm.Module:
-    """The decoded module. If the bytes are known to be `valid`, the bodies are not looked at."""
-    # Not before there is a module: `import brolga` shall be fast.
+    """The decoded module. What is known to be `valid` is not validated."""
+    # Not before there is a module, and the validator not without need: `import brolga` and warm starts shall be fast.
     from brolga.jit.phases import DECODE, TIMES, VALIDATE
     from brolga.jit.wasm.decode import decode
-    from brolga.jit.wasm.validate import validate, validate_declarations
 
     TIMES.start()
     decoded = decode(data)
     TIMES.end(DECODE)
     if valid:
-        validate_declarations(decoded)
+        from brolga.jit.wasm.references import collect_references
+
+        collect_references(decoded)
     else:
+        from brolga.jit.wasm.validate import validate
+
         validate(decoded)
     TIMES.end(VALIDATE)
     return decoded

@@ -1,6 +1,6 @@
 """Validation of a decoded module (spec: Validation). Bodies are in validate_body.py.
 
-Fills in `declared_refs` and `escaping`. Raises ValidationError, and, as bodies are read here for the first time, DecodeError,
+Raises ValidationError, and, as bodies are read here for the first time, DecodeError,
 UnsupportedError and LimitError.
 """
 
@@ -11,6 +11,7 @@ from typing import Final
 from brolga.ir.errors import UnsupportedError, ValidationError
 
 from .opcodes import MULTI_MEMORY
+from .references import collect_references
 from .types import (
     CONST_GLOBAL_GET,
     CONST_REF_FUNC,
@@ -60,7 +61,7 @@ def validate_declarations(module: Module) -> None:
         if type_index >= len(module.types):
             raise ValidationError(f"unknown type {type_index}", module.func_locs[index])
     _check_limits(module)
-    _collect_references(module)
+    collect_references(module)
     for place, entry in enumerate(module.globals):
         _check_const_expr(module, entry.init, entry.type.type, module.imported_globals + place, entry.loc)
     _check_exports(module)
@@ -92,32 +93,6 @@ def _check_limits(module: Module) -> None:
 def _check_index(index: int, count: int, what: str, loc: int) -> None:
     if index >= count:
         raise ValidationError(f"unknown {what} {index}", loc)
-
-
-def _collect_references(module: Module) -> None:
-    """Functions that occur outside of bodies may be referred to within them; those are also the ones that escape."""
-    declared: set[int] = set()
-    for export in module.exports:
-        if export.kind == EXTERN_FUNC:
-            declared.add(export.index)
-    for entry in module.globals:
-        _add_references(entry.init, declared)
-    for segment in module.elements:
-        _add_references(segment.offset, declared)
-        for item in segment.items:
-            _add_references(item, declared)
-    for data_segment in module.data_segments:
-        _add_references(data_segment.offset, declared)
-    module.declared_refs = declared
-    imported = module.imported_funcs
-    count = len(module.func_types)
-    module.escaping = sorted([func for func in declared if imported <= func < count])
-
-
-def _add_references(expr: ConstExpr, declared: set[int]) -> None:
-    for op in expr:
-        if op.op == CONST_REF_FUNC:
-            declared.add(op.operand)
 
 
 def _check_exports(module: Module) -> None:

@@ -49,6 +49,10 @@ class CodeArena:
         """Copy bytes to the executable address."""
         ctypes.memmove(address + self._to_writable, bytes(code), len(code))
 
+    def view(self, address: int, size: int) -> memoryview:
+        """The bytes at the executable address, to be written before anything may run them."""
+        return memoryview((ctypes.c_ubyte * size).from_address(address + self._to_writable)).cast("B")
+
     def write_word(self, address: int, word: int) -> None:
         """Replace eight aligned bytes of code in one store, while other threads may execute them."""
         ctypes.c_uint64.from_address(address + self._to_writable).value = word

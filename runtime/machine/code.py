@@ -11,13 +11,13 @@ were there, so that a thread between the two instructions still finds the second
 
 from __future__ import annotations
 
-import ctypes
 import struct
 import weakref
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from typing import Final
 
+from brolga.ir.errors import CodeFormatError
 from brolga.jit.cache_format import CodeImage
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction
 
@@ -122,8 +122,15 @@ class CodeSpace(Unique):
         if function is None and self._image is not None and self._addresses[place]:
             found = bisect_left(self._image.funcs, func)
             if found < len(self._image.funcs) and self._image.funcs[found] == func:
-                function = self._functions[place] = self._image.function(found)
+                function = self._functions[place] = self._from_image(self._image, found)
         return function
+
+    def _from_image(self, image: CodeImage, place: int) -> CompiledFunction:
+        """A function of the image with its tables. If these are damaged it is compiled again, which yields the same."""
+        try:
+            return image.function(place)
+        except CodeFormatError:
+            return self._compile(image.funcs[place])
 
     def installed(self) -> int:
         """How many functions are installed."""
@@ -175,35 +182,35 @@ class CodeSpace(Unique):
         if image.funcs and not (self.first <= image.funcs[0] and image.funcs[-1] < self.first + self.count):
             raise ValueError("the image is of another module")
         base = self._place(len(image.code))
-        self._arena.write(base, self._close_relocations(image, base))
-        pads = bytearray(ctypes.string_at(self._pads, self.count * PAD_SIZE))
+        code = self._arena.view(base, len(image.code))
+        code[:] = image.code
+        self._close_relocations(image, code, base)
+        pads = self._arena.view(self._pads, self.count * PAD_SIZE)
         addresses = [base + start for start in image.starts]
         distance = -(self._pads + 5)
+        pack_into = _JUMP.pack_into
         for func, address in zip(image.funcs, addresses, strict=True):
             offset = PAD_SIZE * (func - self.first)
-            _JUMP.pack_into(pads, offset, _JMP, address - offset + distance)
+            pack_into(pads, offset, _JMP, address - offset + distance)
             self._addresses[func - self.first] = address
         self._image = image
         self._starts = list(zip(addresses, image.funcs, strict=True))
-        self._arena.write(self._pads, pads)
         if self.listener is not None:
             self.listener(list(zip(addresses, image.sizes, image.funcs, strict=True)))
 
-    def _close_relocations(self, image: CodeImage, base: int) -> bytes | bytearray:
-        relocations = image.open
-        if not relocations:
-            return image.code
-        code = bytearray(image.code)
-        for i in range(0, len(relocations), 4):
-            offset, kind, target, addend = relocations[i : i + 4]
+    def _close_relocations(self, image: CodeImage, code: memoryview, base: int) -> None:
+        """In `code`, which is for the address `base`."""
+        words = image.open
+        pack_into = _REL32.pack_into
+        trap, first_pad = self._trap_routine - base, self._pads - base
+        first, end = self.first, self.first + self.count
+        for offset, kind, target, addend in zip(words[0::4], words[1::4], words[2::4], words[3::4], strict=True):
             if kind == RELOC_TRAP:
-                address = self._trap_routine
-            elif kind == RELOC_FUNC and self.first <= target < self.first + self.count:
-                address = self.pad(target)
+                pack_into(code, offset, trap + addend - offset)
+            elif kind == RELOC_FUNC and first <= target < end:
+                pack_into(code, offset, first_pad + PAD_SIZE * (target - first) + addend - offset)
             else:
                 raise ValueError(f"relocation of kind {kind} to {target}")
-            _REL32.pack_into(code, offset, address + addend - (base + offset))
-        return code
 
     def _place(self, size: int) -> int:
         """An aligned address with room for `size` bytes."""

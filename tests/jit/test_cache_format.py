@@ -24,8 +24,8 @@ from brolga.jit.transformations import mask_of, names_of
 
 _VERSION = "1.2.3"
 _SOURCE = bytes(range(DIGEST_SIZE))
-_HEAD_SIZE = 80
-_COUNTS_SIZE = 88
+_HEAD_SIZE = 120
+_COUNTS_SIZE = 80
 
 
 def _function(rng: random.Random, index: int, count: int) -> CompiledFunction:
@@ -71,10 +71,12 @@ def _small() -> bytes:
 
 
 def _forged(data: bytes, offset: int, new: bytes) -> bytes:
-    """The image with some bytes of its body replaced and the digest made right."""
-    body = bytearray(data[_HEAD_SIZE:])
-    body[offset : offset + len(new)] = new
-    return data[: _HEAD_SIZE - DIGEST_SIZE] + digest(bytes(body)) + bytes(body)
+    """The image with some bytes of its body or, behind that, its tables replaced and the digests made right."""
+    (length,) = struct.unpack_from("<Q", data, 40)
+    rest = bytearray(data[_HEAD_SIZE:])
+    rest[offset : offset + len(new)] = new
+    body, tables = bytes(rest[:length]), bytes(rest[length:])
+    return data[:48] + digest(body) + data[80:88] + digest(tables) + body + tables
 
 
 def test_what_goes_in_comes_out() -> None:
@@ -153,6 +155,7 @@ def test_the_reason_is_named() -> None:
     [
         (0, struct.pack("<Q", 4), "counts do not fit"),
         (0, struct.pack("<Q", (1 << 64) - 1), "counts do not fit"),
+        (8, struct.pack("<Q", 5), "counts do not fit"),
         (16, struct.pack("<Q", 5), "counts do not fit"),
         (_COUNTS_SIZE, struct.pack("<I", 3), "not in order"),
         (_COUNTS_SIZE + 12 + 4, struct.pack("<I", 0), "code of function 3 is out of place"),
@@ -173,12 +176,37 @@ def test_forged_numbers_are_refused(offset: int, value: bytes, reason: str) -> N
 def test_forged_tables_are_refused_when_they_are_read() -> None:
     data = _small()
     image = read_image(data, _VERSION)
-    place = data.index(image._tables, _HEAD_SIZE) - _HEAD_SIZE
+    place = data.index(bytes(image._tables), _HEAD_SIZE) - _HEAD_SIZE
     for value in (-1, 1 << 29):
         forged = read_image(_forged(data, place, struct.pack("<i", value)), _VERSION)
         with pytest.raises(CodeFormatError, match="wrong lengths"):
             forged.function(0)
         assert isinstance(forged, CodeImage) and forged.function(1).index == 3
+
+
+def test_damaged_tables_may_be_noticed_later() -> None:
+    data = _small()
+    tables = len(read_image(data, _VERSION)._tables)
+    for place in (len(data) - tables, len(data) - 1, 80, _HEAD_SIZE - 1):  # tables, their length, their digest
+        damaged = bytearray(data)
+        damaged[place] ^= 1
+        with pytest.raises(CodeFormatError):
+            read_image(bytes(damaged), _VERSION).function(0)
+    for place in (len(data) - tables, len(data) - 1, _HEAD_SIZE - 1):
+        damaged = bytearray(data)
+        damaged[place] ^= 1
+        image = read_image(bytes(damaged), _VERSION, tables_later=True)
+        assert bytes(image.code) == bytes(read_image(data, _VERSION).code)
+        for _ in range(2):
+            with pytest.raises(CodeFormatError, match="check of the tables fails"):
+                image.function(0)
+    image = read_image(data, _VERSION, tables_later=True)
+    assert _tables(image.function(0)) == _tables(read_image(data, _VERSION).function(0))
+    for place in range(_HEAD_SIZE, len(data) - tables):
+        damaged = bytearray(data)
+        damaged[place] ^= 128
+        with pytest.raises(CodeFormatError):
+            read_image(bytes(damaged), _VERSION, tables_later=True)
 
 
 def test_settings_that_differ_read_differently() -> None:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
+import random
 import stat
 import subprocess
 import sys
 import textwrap
+import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from brolga import Config, Engine, Instance, Module, Store, WasmtimeError, wat2wasm
+from brolga import Config, Engine, Instance, Module, Store, Trap, WasmtimeError, wat2wasm
 from brolga.jit.cache_format import digest
 from brolga.runtime import cache as cache_module
 from brolga.runtime import module as module_module
-from brolga.runtime.cache import CodeCache, default_directory, key_of, parse_size, read_configuration
+from brolga.runtime.cache import (
+    CodeCache,
+    default_directory,
+    key_of,
+    parse_size,
+    read_configuration,
+    read_plain_table,
+)
 
 _TEXT = """(module
     (func $add (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
@@ -212,6 +222,35 @@ def test_a_damaged_entry_is_replaced(home: Path, compiled: list[int]) -> None:
     assert compiled == []
 
 
+_TRAP: Final = '(module (func $f (export "f") (call $g)) (func $g unreachable) (func (export "h") (call $g)))'
+
+
+def test_damaged_tables_are_made_again(home: Path, compiled: list[int]) -> None:
+    """They are looked at when something is to be told about the code, which is whole."""
+    for _ in range(2):
+        with pytest.raises(Trap) as caught:
+            _call(_engine(), "f", _TRAP)
+        backtrace = str(caught.value)
+    assert sorted(compiled) == [0, 1]
+    (entry,) = _entries(home)
+    data = bytearray(entry.read_bytes())
+    data[-3] ^= 1
+    entry.write_bytes(data)
+    compiled.clear()
+    with pytest.raises(Trap) as caught:
+        _call(_engine(), "f", _TRAP)
+    assert str(caught.value) == backtrace and sorted(compiled) == [0, 1]
+    # Where functions are added, what is damaged goes.
+    with pytest.raises(Trap):
+        _call(_engine(), "h", _TRAP)
+    compiled.clear()
+    with pytest.raises(Trap):
+        _call(_engine(), "h", _TRAP)
+    with pytest.raises(Trap) as caught:
+        _call(_engine(), "f", _TRAP)
+    assert str(caught.value) == backtrace
+
+
 def test_directory_and_entries_are_private(home: Path) -> None:
     before = os.umask(0)
     try:
@@ -351,6 +390,69 @@ def test_configuration_files(tmp_path: Path, compiled: list[int]) -> None:
             config.cache = str(path)
     with pytest.raises(WasmtimeError, match="failed to read"):
         read_configuration(str(tmp_path / "missing"))
+
+
+PLAIN_LINES: Final = (
+    "[cache]",
+    "",
+    "  # a comment, é",
+    "enabled = true",
+    "\tenabled=false ",
+    'directory = "/a b/é=#"',
+    'files-total-size-soft-limit = "1Gi"',
+    "1-2 = 17",
+    "files-total-size-soft-limit = 1000000",
+)
+OTHER_LINES: Final = (
+    "[cache] # comment",
+    "[other]",
+    "[[cache]]",
+    "# control \x01",
+    "enabled = true # comment",
+    "enabled = True",
+    "enabled = ",
+    "= true",
+    "enabled",
+    "enabled = true\r",
+    'directory = "a\\\\b"',
+    'directory = "a\tb"',
+    'directory = "a" "b"',
+    'directory = "a',
+    'directory = """"',
+    'directory = ""',
+    "directory = 'a'",
+    "a.b = 1",
+    '"a" = 1',
+    "é = 1",
+    "number = 007",
+    "number = 0",
+    "number = 1_000",
+    "number = -1",
+    "number = 1.5",
+    "number = ٣",
+    "list = [1]",
+    "a b = 1",
+    "\x0benabled = true",
+)
+
+
+def test_plain_configurations_mean_what_they_mean_in_toml() -> None:
+    read = 0
+    rng = random.Random(1)
+    for _ in range(3000):
+        lines = rng.sample(PLAIN_LINES, rng.randrange(len(PLAIN_LINES)))
+        if rng.random() < 0.7:
+            lines.insert(rng.randrange(len(lines) + 1), rng.choice(OTHER_LINES))
+        text = "\n".join(lines if rng.random() < 0.2 else ["[cache]", *lines])
+        plain = read_plain_table(text)
+        if plain is not None:
+            assert tomllib.loads(text).get("cache", {}) == plain, text
+            read += 1
+    assert 300 < read < 2000
+    assert read_plain_table("\n".join(PLAIN_LINES[:4])) == {"enabled": True}
+    for line in OTHER_LINES:
+        if line != 'directory = ""':
+            assert read_plain_table(f"[cache]\n{line}") is None, line
 
 
 def test_sizes() -> None:
