@@ -46,6 +46,7 @@ WAT: Final = """(module
             (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
         local.get 1)
     (func (export "trap") unreachable)
+    (func (export "fault") (drop (i32.load (i32.const -16))))
     (elem (i32.const 0) $leaf))"""
 
 # One memory, ten functions, five exports.
@@ -71,6 +72,7 @@ ROWS: Final[dict[str, tuple[str, int]]] = {
     "call, loop of 100": ("loop(store, 100)", 1),
     "host callback": (f"callbacks(store, {CALLBACKS})", CALLBACKS),
     "trap caught": ("try:\n trap(store)\nexcept Trap:\n pass", 1),
+    "trap of a fault caught": ("try:\n fault(store)\nexcept Trap:\n pass", 1),
     "memory.read of 8 bytes": ("memory.read(store, 16, 24)", 1),
     "memory.write of 8 bytes": ("memory.write(store, data, 16)", 1),
     "memory.read of 64 KiB": ("memory.read(store, 0, 65536)", 1),
@@ -147,7 +149,7 @@ def names(w: Any) -> dict[str, Any]:
     i32 = w.ValType.i32()
     exports = w.Instance(store, module, [w.Func(store, w.FuncType([i32], [i32]), host)]).exports(store)
     return {
-        **{name: exports[name] for name in ("leaf", "loop", "callbacks", "trap", "memory", "table")},
+        **{name: exports[name] for name in ("leaf", "loop", "callbacks", "trap", "fault", "memory", "table")},
         "variable": exports["global"],
         "store": store,
         "engine": store.engine,

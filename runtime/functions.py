@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
 from brolga.ir.errors import LimitError, WasmtimeError
+from brolga.ir.trap_codes import TRAP_MESSAGES
 from brolga.jit.vmctx import FUNC_SIGNATURE
 from brolga.jit.wasm import types as wasm
 from brolga.jit.wasm.limits import MAX_PARAMS, MAX_RESULTS
 
 from . import machine
-from .machine import EntryPoint, HostFunction, TrapInfo, enable_vectorcall, is_async
+from .machine import EntryPoint, HostFunction, Site, enable_vectorcall, is_async
 from .store import Store, StoreData, Storelike, same_store
 from .trap import Trap, WasmTimeout
 from .types import FuncType
@@ -203,18 +204,20 @@ def reference_from_python(store: Any, value: object, type: int) -> int:
     return value._record
 
 
-def _make_trap(info: TrapInfo) -> Trap:
-    trap = (WasmTimeout if info.timed_out else Trap)._of(info.code)
-    trap._crossed = info.frames
+def _make_trap(code: int, sites: list[Site], address: int, timed_out: bool) -> Trap:
+    kind = WasmTimeout if timed_out else Trap
+    trap = kind.__new__(kind, TRAP_MESSAGES[code])
+    trap._code = code
+    trap._crossed = sites
     return trap
 
 
-def _add_frames(exception: BaseException, frames: list[machine.Frame]) -> None:
+def _add_sites(exception: BaseException, sites: list[Site]) -> None:
     """A trap raised by a host function or a builtin gets the frames that it leaves through."""
     if isinstance(exception, Trap) and not exception._crossed:
-        exception._crossed = frames
+        exception._crossed = sites
 
 
 machine.set_reference_converters(reference_to_python, reference_from_python)
 machine.set_trap_factory(_make_trap)
-machine.set_exception_hook(_add_frames)
+machine.set_exception_hook(_add_sites)

@@ -150,23 +150,25 @@ class Trap(BrolgaError):
     """
 
     _code = -1  # of `brolga.ir.trap_codes`
-    _crossed: Sequence[machine.Frame] = ()  # the frames that it left through
+    _crossed: Sequence[machine.Site] = ()  # of the frames that it left through
     _frames: list[Frame] | None = None  # the same for users, made when somebody asks
 
     def __init__(self, message: str) -> None:
         if not isinstance(message, str):
             raise TypeError("expected a str")
         super().__init__(message)
-        self.reason = message
 
     @classmethod
     def _of(cls, code: int) -> Trap:
         """The trap for one of the IR's trap codes."""
-        message = trap_codes.TRAP_MESSAGES[code]
-        trap = cls.__new__(cls, message)
-        trap.reason = message
+        trap = cls.__new__(cls, trap_codes.TRAP_MESSAGES[code])
         trap._code = code
         return trap
+
+    @property
+    def reason(self) -> str:
+        reason: str = self.args[0]
+        return reason
 
     @property
     def message(self) -> str:
@@ -186,7 +188,7 @@ class Trap(BrolgaError):
 
     def _made_frames(self) -> list[Frame]:
         if self._frames is None:
-            self._frames = [_public_frame(frame) for frame in self._crossed]
+            self._frames = [_public_frame(machine.Frame(*site)) for site in self._crossed]
         return self._frames
 
     @property

@@ -8,7 +8,7 @@ machine/machine    `Machine`: one per platform, everything below is reached thro
         host       `HostFunction`: a Python callable as a function record
         entry      `EntryPoint`: base class of `Func`, callable from Python at C speed
         fibers     calls that are suspended while an async host function runs
-        traps      `TrapInfo`, `Frame`, and the hook that makes exceptions of them
+        traps      `Site`, `Frame`, and the hook that makes exceptions of them
         values     Python values <-> bits, the signature numbers
 """
 
@@ -23,7 +23,7 @@ from .layout import CTX_DATA_SEGMENTS, CTX_INSTANCE, CTX_MEMORIES, CTX_TABLES
 from .machine import Machine, any_machine, machine
 from .memory import ClosedMemory, MemoryBlock
 from .state import CLOSED, StoreState
-from .traps import Frame, TrapInfo, set_exception_hook, set_trap_factory
+from .traps import Frame, Site, set_exception_hook, set_trap_factory
 from .values import from_bits, set_reference_converters, set_typed_values, signature_id, signature_type, to_bits
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
     "Machine",
     "MemoryBlock",
     "StoreState",
-    "TrapInfo",
+    "Site",
     "any_machine",
     "bind_buffer",
     "buffer_type",

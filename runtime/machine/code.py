@@ -40,6 +40,10 @@ _Extent = tuple[int, int, "weakref.ref[CodeSpace]"]
 _extents: list[_Extent] = []
 _BEYOND: Final = 1 << 64
 
+# Where a pc is: the function, None in its pad; its index; the offset in its code; the distance from rsp to the return address.
+Place = tuple[CompiledFunction | None, int, int, int]
+_MOST_PLACES: Final = 1000  # that are kept, of a space
+
 # Told of code that was installed: (address, size, function) of each.
 Listener = Callable[[list[tuple[int, int, int]]], None]
 
@@ -75,6 +79,7 @@ class CodeSpace(Unique):
         self._image: CodeImage | None = None
         self._addresses = [0] * count
         self._starts: list[tuple[int, int]] = []  # (address of code, function), sorted
+        self._places: dict[int, Place] = {}  # what `place` has found; code stays where it is
         self._room: list[tuple[int, int]] = []  # at most one (address, size): where the next code goes
         self._chunks: list[_Extent] = []
         self._next_chunk = 4 * PAGE
@@ -254,17 +259,34 @@ class CodeSpace(Unique):
 
     def locate(self, pc: int) -> tuple[CompiledFunction | None, int, int] | None:
         """(function, index, offset) of a pc in this space, as `find_code`."""
+        starts = self._starts
+        position = bisect_right(starts, (pc, _BEYOND)) - 1
+        if position >= 0:
+            start, index = starts[position]
+            function = self._functions[index - self.first] or self.compiled(index)
+            if function is not None and pc - start < len(function.code):
+                return function, index, pc - start
         pad = pc - self._pads
         if 0 <= pad < self.count * PAD_SIZE:
             return None, self.first + pad // PAD_SIZE, 0
-        position = bisect_right(self._starts, (pc, _BEYOND)) - 1
-        if position < 0:
-            return None
-        start, index = self._starts[position]
-        function = self.compiled(index)
-        if function is None or pc - start > len(function.code):
-            return None
-        return function, index, pc - start
+        return None
+
+    def place(self, pc: int) -> Place | None:
+        """Where a pc in this space is, None if that is not in code. Unwinding comes to the same places again and again."""
+        place = self._places.get(pc)
+        if place is None:
+            found = self.locate(pc)
+            if found is None:
+                return None
+            function, index, offset = found
+            if function is None:
+                return None, index, 0, 0
+            position = bisect_right(function.frame_offsets, offset) - 1
+            place = function, index, offset, function.frame_sizes[position] if position >= 0 else 0
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            self._places[pc] = place
+        return place
 
     def close(self) -> None:
         """Give the code back. Nothing may refer to it any more. Called by the finaliser otherwise."""
@@ -295,7 +317,8 @@ def _change_extents(chunk: _Extent, add: bool) -> None:
             return
 
 
-def _find_space(pc: int) -> CodeSpace | None:
+def find_space(pc: int) -> CodeSpace | None:
+    """The space whose pads or code include this address, None if there is none."""
     extents = _extents
     position = bisect_right(extents, (pc, _BEYOND)) - 1
     if position < 0 or pc >= extents[position][1]:
@@ -306,14 +329,16 @@ def _find_space(pc: int) -> CodeSpace | None:
 def find_code(pc: int) -> tuple[CodeSpace, CompiledFunction | None, int, int] | None:
     """(space, function, function index, offset of pc in its code) of a code address; the function is None and the offset 0
     if pc is in the function's pad. None if pc is not in function code."""
-    space = _find_space(pc)
-    found = space.locate(pc) if space is not None else None
-    return (space, *found) if space is not None and found is not None else None
+    space = find_space(pc)
+    if space is None:
+        return None
+    found = space.locate(pc)
+    return None if found is None else (space, *found)
 
 
 def compile_pad(arena: CodeArena, number: int) -> int:
     """What the lazy-compile stub calls: compile the function of a pad, return the address of its code."""
     pad = arena.functions + number * PAD_SIZE
-    space = _find_space(pad)
+    space = find_space(pad)
     assert space is not None
     return space.compile(space.first + (pad - space._pads) // PAD_SIZE)

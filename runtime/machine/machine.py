@@ -52,7 +52,7 @@ from .memory import RESERVATION, MemoryBlock, PlainMemory, ReservationPool, Rese
 from .stacks import StackPool
 from .state import StoreState, initial_state, request_end_of_all
 from .threads import ThreadRecords
-from .traps import raise_trap, refuse_entry, report_passing
+from .traps import refuse_entry, report_passing, trap
 
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
@@ -69,6 +69,7 @@ _C_API: Final = (
     "PyErr_NormalizeException",
     "PyErr_Occurred",
     "PyErr_Restore",
+    "PyErr_SetObject",
     "PyErr_SetString",
     "PyEval_RestoreThread",
     "PyEval_SaveThread",
@@ -175,7 +176,7 @@ class Machine:
     def _add_hooks(self) -> None:
         hooks = {
             "HOOK_ATTACH": self._attach,
-            "HOOK_TRAP": raise_trap,
+            "HOOK_TRAP": trap,
             "HOOK_PASSING": report_passing,
             "HOOK_COMPILE": self._compile_pad,
             "HOOK_WAKE": self._wake,

@@ -82,7 +82,7 @@ class StoreState(Unique):
     any context that points to it.
     """
 
-    __slots__ = ("__weakref__", "address", "fiber", "machine", "refusal", "suspended", "timed_out")
+    __slots__ = ("__weakref__", "address", "fiber", "machine", "refusal", "suspended", "timed_out", "trap_record")
 
     def __init__(self, machine: Machine) -> None:
         self.machine: Final = machine
@@ -92,6 +92,7 @@ class StoreState(Unique):
         self.fiber: Fiber | None = None  # the innermost call that can be suspended and runs
         self.suspended: Fiber | None = None  # the call that is suspended; as long as there is one, entries are refused
         self.refusal = 0  # why entries are refused: a trap code, CLOSED, or 0
+        self.trap_record: ctypes.Array[ctypes.c_ubyte] | None = None  # where traps are recorded, made by the first one
         _u64(self.address + L.STATE_OBJECT).value = id(self)
 
     @property

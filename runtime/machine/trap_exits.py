@@ -71,7 +71,11 @@ TRAP_EXIT: Final = """
     {CALL_WITH_ONE}
     test rax, rax
     jz raised
-    mov rdi, rax
+    mov r12, rax
+    mov rdi, [rax + {TYPE_OF_OBJECT}]
+    mov rsi, rax
+    call {PyErr_SetObject}        # not raised by the hook: that would make a frame object for the traceback
+    mov rdi, r12
     call {Py_DecRef}
 raised:
     jmp {EXIT_FAILED}

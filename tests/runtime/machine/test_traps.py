@@ -6,6 +6,7 @@ import ctypes
 import gc
 import subprocess
 import sys
+from itertools import starmap
 
 import pytest
 
@@ -14,7 +15,8 @@ from brolga.jit import builtins
 from brolga.jit.code import CompiledFunction
 from brolga.jit.vmctx import CTX_BUILTINS
 from brolga.jit.wasm.types import I32, I64, FuncType
-from brolga.runtime.machine import Frame, machine, set_exception_hook
+from brolga.runtime.machine import Frame, Site, machine, set_exception_hook
+from brolga.runtime.machine import code as code_spaces
 from brolga.runtime.machine.layout import STACK_SIZE
 
 from .world import PAGE, WasmTrap, World, call_import, function, i32_i32, nothing
@@ -75,10 +77,10 @@ def test_fault_becomes_trap_with_frames(name: str) -> None:
             world.call(0, i32_i32, 5)
         assert caught.value.code == code
         assert caught.value.frames == [(1, 110), (0, 60)]
-        assert [frame.owner for frame in caught.value.info.frames] == [world, world]
+        assert caught.value.owners == [world, world]
         assert not world.state.running
     if name == "load":
-        assert caught.value.info.address == world.memory.base + 5 + 0x20000
+        assert caught.value.address == world.memory.base + 5 + 0x20000
 
 
 def test_trap_routine_becomes_trap_with_frames() -> None:
@@ -172,6 +174,17 @@ def test_entry_without_room_is_a_trap(platform: str) -> None:
     assert world.call(1, i32_i32, 3) == [3]
 
 
+@pytest.mark.parametrize("most", [1, 2, 1000])
+def test_places_are_found_again_whether_they_are_known_or_not(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_spaces, "_MOST_PLACES", most)
+    world = World([caller(), *[leaf(*FAULTS["ud2"], index) for index in (1, 2, 3)], caller(4, 2)])
+    for _ in range(2):
+        for first, frames in ((0, [(1, 110), (0, 60)]), (4, [(2, 110), (4, 60)]), (3, [(3, 110)])):
+            with pytest.raises(WasmTrap) as caught:
+                world.call(first, i32_i32, 0)
+            assert caught.value.frames == frames
+
+
 def test_nested_trap_unwinds_its_own_activation_only() -> None:
     body, code = FAULTS["ud2"]
     text = f"push rbp\npushed:\n{call_import()}\n pop rbp\n ret"
@@ -200,8 +213,8 @@ def test_hook_sees_frames_of_passing_exceptions(platform: str) -> None:
     world.import_function(i32_i32, host)
     seen: list[tuple[BaseException, list[tuple[int, int]]]] = []
 
-    def hook(exception: BaseException, frames: list[Frame]) -> None:
-        seen.append((exception, [(frame.func, frame.offset) for frame in frames]))
+    def hook(exception: BaseException, sites: list[Site]) -> None:
+        seen.append((exception, [(frame.func, frame.offset) for frame in starmap(Frame, sites)]))
 
     set_exception_hook(hook)
     with pytest.raises(ValueError, match="from host"):

@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from itertools import starmap
 
 from brolga.jit import builtins
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction, Relocation
@@ -25,9 +26,10 @@ from brolga.jit.wasm.types import F32, F64, I32, I64, FuncType
 from brolga.runtime.machine import (
     CTX_DATA_SEGMENTS,
     CTX_MEMORIES,
+    Frame,
     HostFunction,
     Machine,
-    TrapInfo,
+    Site,
     machine,
     signature_id,
 )
@@ -46,11 +48,12 @@ def u64(address: int) -> ctypes.c_uint64:
 
 
 class WasmTrap(Exception):
-    def __init__(self, info: TrapInfo) -> None:
-        super().__init__(info.code)
-        self.info = info
-        self.code = info.code
-        self.frames = [(frame.func, frame.offset) for frame in info.frames]
+    def __init__(self, code: int, sites: list[Site], address: int, timed_out: bool) -> None:
+        super().__init__(code)
+        self.code = code
+        self.address = address
+        self.owners = [owner for owner, *_ in sites]
+        self.frames = [(frame.func, frame.offset) for frame in starmap(Frame, sites)]
 
 
 def function(
