@@ -5,9 +5,13 @@ Input: a `Code`. Output: `Liveness`.
 Positions number the instructions along the walk: block b starts at `base[b]` (its parameters), its instruction i is at
 base[b] + 1 + i, its terminator at `end[b]`.
 
-Live sets are kept for block entries only, as bit masks over the vregs that live across blocks (a fraction of all, numbered
-densely): 50,000 values live through 5,000 blocks are 30 MB of masks, where sets would be 250 million entries. Nothing here
-or in the allocator runs over all members of a mask per block: masks are combined and tested for single vregs.
+Live sets are kept for block entries only, as bit masks over the vregs that live across blocks: 50,000 values live through
+5,000 blocks are 30 MB of masks, where sets would be 250 million entries. Nothing here or in the allocator runs over all
+members of a mask per block: masks are combined and tested for single vregs.
+Vregs of one class share a bit if they are live in different stretches of the walk, so masks are as long as there are values
+alive at once, not as there are values in the function. A stretch goes from the block of the definition to that of the last use,
+or to the end of the outermost loop around the use that the definition is not in. Where blocks behind a loop stand among its
+blocks, or other loops do, the end is that of all of them; in a graph that is not reducible, it is that of the function.
 A reducible graph needs two sweeps: backward without the back edges, then what is live into a loop is live through it
 (Boissinot, Brandner, Dupont de Dinechin, Rastello: "Computing Liveness Sets for SSA-Form Programs", 2011).
 
@@ -27,13 +31,18 @@ from .policy import DEFAULT_POLICY, Policy
 NEVER: Final = 1 << 60  # a position after all others
 LOOP_EXIT: Final = 1 << 24
 MOST_STEPS: Final = 32  # in the search for what a value is summed up from
+NO_USES: Final[list[int]] = []  # shared by vregs that are not defined; never changed
+NO_VREGS: Final[list[int]] = []  # the same of blocks
+_VREG_BITS: Final = 32
+_VREG_MASK: Final = (1 << _VREG_BITS) - 1
 MAX_LOOP_STEPS: Final = 8  # more nested loops than this are taken as one when distances are looked up
 
 
 @final
 class Liveness:
     """By vreg: `uses` (position of the definition, then of the uses; cold blocks do not list uses of others' values),
-    `last` (position of the last use if that is in the defining block, else NEVER; but see `begin_block`), `number` (bit in the masks or -1),
+    `last` (position of the last use if that is in the defining block, else NEVER; but see `begin_block`), `number` (bit in the masks,
+    or -1 if it lives in one block only),
     `hint` (register that it, or what is made of it, has to be in later, or -1), `flows_to` (block parameter that it, or what is
     made of it, is passed to, or -1), `tied_to` (definition tied to a use of it, or -1).
     By block: `base`, `end`, `exposed` (vregs used but not defined there -> position of the last use), `used` (their
@@ -41,6 +50,8 @@ class Liveness:
     By loop: `loop_start`, `loop_end` (positions; without cold blocks), `loop_used` (mask of vregs used in it, not in cold blocks),
     `loop_destroyed` and `loop_special` (masks of registers that are written or, besides, fixed by special instructions in it, not
     in cold blocks).
+    `across` lists the vregs that live across blocks in order of definition; `ending` by rank of block: those of them whose stretch ends
+    there; `vreg_of` by bit: the vreg that the bit means where the walk is.
     `special_positions` lists the instructions with fixed operands or clobbers outside cold blocks. Beside it `special_fixed`: mask
     of the registers fixed at EARLY, `special_destroyed`: of those written, `special_clobbers`: of both; `all_special` is the union.
     """
@@ -62,6 +73,8 @@ class Liveness:
         "live_in",
         "live_out",
         "clobbers",
+        "across",
+        "ending",
         "vreg_of",
         "gpr_mask",
         "loop_start",
@@ -75,6 +88,7 @@ class Liveness:
         "special_clobbers",
         "all_special",
         "_bases_in_order",
+        "_next_across",
     )
 
     def __init__(self, code: Code, flow: Flow, policy: Policy = DEFAULT_POLICY) -> None:
@@ -83,7 +97,7 @@ class Liveness:
         self.code = code
         self.flow = flow
         self.policy = policy
-        self.uses: list[list[int]] = [[] for _ in range(vregs)]
+        self.uses: list[list[int]] = [NO_USES] * vregs
         self.last = [0] * vregs
         self.number = [-1] * vregs
         self.hint = code.hints[:] if policy.register_hints else [-1] * vregs
@@ -96,7 +110,9 @@ class Liveness:
         self.live_in = [0] * blocks
         self.live_out = [0] * blocks
         self.clobbers = [0] * blocks
-        self.vreg_of: list[int] = []  # by bit of the masks
+        self.across: list[int] = []
+        self.ending: list[list[int]] = [NO_VREGS] * blocks
+        self.vreg_of: list[int] = []
         self.gpr_mask = 0
         self.special_positions: list[int] = []
         self.special_fixed: list[int] = []
@@ -104,7 +120,9 @@ class Liveness:
         self.special_clobbers: list[int] = []
         self.all_special = 0
         self._bases_in_order: list[int] = []
+        self._next_across = 0
         self._scan()
+        self._number()
         self._find_live_in()
         self._measure_loops()
 
@@ -129,7 +147,7 @@ class Liveness:
             self.base[b] = pos
             self._bases_in_order.append(pos)
             for v in block.params:
-                uses[v].append(pos)
+                uses[v] = [pos]
                 last[v] = pos
             exposed = self.exposed[b]
             is_cold = cold[b]
@@ -137,7 +155,10 @@ class Liveness:
                 pos += 1
                 for v in inst.operands:
                     at = uses[v]
-                    if not at or at[0] >= base:
+                    if not at:
+                        uses[v] = [pos]
+                        last[v] = pos
+                    elif at[0] >= base:
                         at.append(pos)
                         last[v] = pos
                     else:
@@ -212,33 +233,111 @@ class Liveness:
                 made_of[operands[i]] = operands[SAME_AS - c]
                 self.tied_to[operands[SAME_AS - c]] = operands[i]
 
-    def _find_live_in(self) -> None:
-        code = self.code
-        blocks = code.blocks
-        number = self.number
-        vreg_of = self.vreg_of
+    def _number(self) -> None:
+        """Give a bit to each vreg that lives across blocks, and drop it from `last`."""
+        order = self.flow.order
+        base = self.base
+        uses = self.uses
         last = self.last
+        stretch: dict[int, int] = {}  # vreg -> rank of the block where its stretch ends
+        until = self._loop_stretches()
+        starts: list[int] = []  # positions of the heads of the loops around the current block, outer ones first
+        ends: list[int] = []  # and the ranks where they end
+        final = -1 if self.flow.reducible else len(order) - 1
+        for place, b in enumerate(order):
+            while ends and ends[-1] < place:
+                starts.pop()
+                ends.pop()
+            if b in until:
+                starts.append(base[b])
+                ends.append(until[b])
+            for v in self.exposed[b]:
+                end = place
+                if final >= 0:
+                    end = final
+                elif starts:
+                    i = bisect_right(starts, uses[v][0])
+                    if i < len(starts):
+                        end = ends[i]
+                if last[v] != NEVER or stretch[v] < end:
+                    last[v] = NEVER
+                    stretch[v] = end
+        across = [uses[v][0] << _VREG_BITS | v for v in stretch]
+        across.sort()
+
+        number = self.number
+        vreg_class = self.code.vreg_class
+        bases = self._bases_in_order
+        ending = self.ending
+        free: list[list[int]] = [[], []]  # bits, by class
+        bits = 0
+        place = 0
+        for position, key in enumerate(across):
+            v = key & _VREG_MASK
+            across[position] = v
+            here = uses[v][0]
+            while place + 1 < len(bases) and bases[place + 1] <= here:
+                for other in ending[place]:
+                    free[vreg_class[other]].append(number[other])
+                place += 1
+            c = vreg_class[v]
+            if free[c]:
+                number[v] = free[c].pop()
+            else:
+                number[v] = bits
+                if c == GPR:
+                    self.gpr_mask |= 1 << bits
+                bits += 1
+            end = stretch[v]
+            if ending[end]:
+                ending[end].append(v)
+            else:
+                ending[end] = [v]
+        self.across = across
+        self.vreg_of = [-1] * bits
+
+    def _loop_stretches(self) -> dict[int, int]:
+        """By head of a loop: the rank of the last block of it and of all loops that begin before that. So stretches of loops are
+        disjoint or within each other.
+        """
+        flow = self.flow
+        headers = flow.headers
+        loop_last = [0] * len(headers)
+        for place, b in enumerate(flow.order):
+            if flow.loop_of[b] != NO_LOOP:
+                loop_last[flow.loop_of[b]] = place
+        until: dict[int, int] = {}
+        begun: list[int] = []  # heads of the loops behind, the next one last, without those within others
+        for loop, h in enumerate(headers):  # falling ranks; inner ones first
+            end = loop_last[loop]
+            if flow.parents[loop] != NO_LOOP:
+                loop_last[flow.parents[loop]] = max(loop_last[flow.parents[loop]], end)
+            while begun and flow.rank[begun[-1]] <= end:
+                end = max(end, until[begun.pop()])
+            until[h] = end
+            begun.append(h)
+        return until
+
+    def _find_live_in(self) -> None:
+        blocks = self.code.blocks
+        number = self.number
         order = self.flow.order
         defined = [0] * len(blocks)
         used = self.used
-        vreg_class = code.vreg_class
         for b in order:
             exposed = self.exposed[b]
-            if not exposed:
-                continue
-            mask = 0
-            for v in exposed:
-                n = number[v]
-                if n < 0:
-                    n = len(vreg_of)
-                    number[v] = n
-                    vreg_of.append(v)
-                    last[v] = NEVER
-                    defined[self.block_at(self.uses[v][0])] |= 1 << n
-                    if vreg_class[v] == GPR:
-                        self.gpr_mask |= 1 << n
-                mask |= 1 << n
-            used[b] = mask
+            if exposed:
+                mask = 0
+                for v in exposed:
+                    mask |= 1 << number[v]
+                used[b] = mask
+        bases = self._bases_in_order
+        place = 0
+        for v in self.across:
+            here = self.uses[v][0]
+            while place + 1 < len(bases) and bases[place + 1] <= here:
+                place += 1
+            defined[order[place]] |= 1 << number[v]
         live_in = self.live_in
         changed = True
         while changed:
@@ -306,15 +405,23 @@ class Liveness:
                 self.loop_special[parent] |= self.loop_special[loop]
 
     def begin_block(self, b: int) -> list[int]:
-        """Note in `last` where vregs from outside die in block b. They are the result; `end_block` is to be called with them."""
-        dying = self.used[b] & ~self.live_out[b]
+        """The walk reaches block b. Note in `last` where vregs from outside die in it. They are the result; `end_block` is to be
+        called with them.
+        """
+        across = self.across
+        while self._next_across < len(across) and self.uses[across[self._next_across]][0] <= self.end[b]:
+            v = across[self._next_across]
+            self.vreg_of[self.number[v]] = v
+            self._next_across += 1
         dead: list[int] = []
-        while dying:
-            lowest = dying & -dying
-            dying ^= lowest
-            v = self.vreg_of[lowest.bit_length() - 1]
-            self.last[v] = self.exposed[b][v]
-            dead.append(v)
+        dying = self.used[b] & ~self.live_out[b]
+        if dying:
+            number = self.number
+            last = self.last
+            for v, position in self.exposed[b].items():
+                if dying >> number[v] & 1:
+                    last[v] = position
+                    dead.append(v)
         return dead
 
     def end_block(self, dead: list[int]) -> None:

@@ -29,7 +29,7 @@ def assign_slots(live: Liveness, spills: Spills) -> tuple[dict[int, int], int]:
     """Slot number of each vreg that needs one, and how many slots there are."""
     spilled = list(spills.stored)
     ends = _ends(live, spilled)
-    shared = _share(live, spills) if spills.slot_params and live.policy.shares_slots else []
+    shared = _share(live, spills, ends) if spills.slot_params and live.policy.shares_slots else []
     starts: dict[int, int] = {}
     members: dict[int, list[int]] = {}  # by the first of those that share a slot
     for together in shared:
@@ -67,25 +67,34 @@ def assign_slots(live: Liveness, spills: Spills) -> tuple[dict[int, int], int]:
 def _ends(live: Liveness, spilled: list[int]) -> dict[int, int]:
     """A position after which the vreg is not live any more."""
     ends: dict[int, int] = {}
-    across = 0
+    across: set[int] = set()
+    number = live.number
     for v in spilled:
-        if live.number[v] >= 0:
-            across |= 1 << live.number[v]
+        if number[v] >= 0:
+            across.add(v)
         else:
             ends[v] = live.last[v]
-    for b in reversed(live.flow.order):
-        if not across:
-            break
-        found = live.live_in[b] & across
-        across ^= found
+    if not across:
+        return ends
+    wanted = 0  # bits of those whose last block is looked for, and which vregs they are
+    vreg_of = [-1] * len(live.vreg_of)
+    order = live.flow.order
+    for place in range(len(order) - 1, -1, -1):
+        for v in live.ending[place]:
+            if v in across:
+                wanted |= 1 << number[v]
+                vreg_of[number[v]] = v
+        b = order[place]
+        found = live.live_in[b] & wanted
+        wanted ^= found
         while found:
             lowest = found & -found
             found ^= lowest
-            ends[live.vreg_of[lowest.bit_length() - 1]] = live.end[b]
+            ends[vreg_of[lowest.bit_length() - 1]] = live.end[b]
     return ends
 
 
-def _share(live: Liveness, spills: Spills) -> list[list[int]]:
+def _share(live: Liveness, spills: Spills, ends: dict[int, int]) -> list[list[int]]:
     """Groups of parameters in memory and what is passed to them from memory; the most frequent edges are served first."""
     blocks = live.code.blocks
     pairs: list[tuple[float, int, int]] = []
@@ -104,7 +113,7 @@ def _share(live: Liveness, spills: Spills) -> list[list[int]]:
         second = group_of.get(argument, [argument])
         if first is second or len(first) * len(second) > MAX_PAIRS:
             continue
-        if not any(_interfere(live, x, y) for x in first for y in second):
+        if not any(_interfere(live, ends, x, y) for x in first for y in second):
             first += second
             for x in first:
                 group_of[x] = first
@@ -115,7 +124,7 @@ def _share(live: Liveness, spills: Spills) -> list[list[int]]:
     return groups
 
 
-def _interfere(live: Liveness, v: int, w: int) -> bool:
+def _interfere(live: Liveness, ends: dict[int, int], v: int, w: int) -> bool:
     """Whether one is live where the other is defined."""
     if live.uses[v][0] > live.uses[w][0]:
         v, w = w, v
@@ -123,6 +132,8 @@ def _interfere(live: Liveness, v: int, w: int) -> bool:
     if live.uses[v][0] == position:
         return True
     b = live.block_at(position)
+    if ends[v] < live.base[b]:  # its bit may mean another vreg here
+        return False
     number = live.number[v]
     if live.uses[v][0] < live.base[b] and (number < 0 or not live.live_in[b] >> number & 1):
         return False

@@ -6,7 +6,7 @@ import pytest
 
 from brolga.regalloc.liveness import LOOP_EXIT, NEVER, Liveness
 from brolga.regalloc.loops import NO_LOOP, Flow
-from brolga.regalloc.operand import DEF, Code
+from brolga.regalloc.operand import DEF, GPR, Code
 
 from .machines import LARGE, LARGE_CALL_CLOBBERS
 from .random_code import random_code
@@ -53,13 +53,53 @@ def test_live_sets_of_random_code(blocks: int) -> None:
         flow, live = analysed(code)
         irreducible += not flow.reducible
         loops += len(flow.headers)
-        for b, expected in enumerate(live_sets(code)):
+        expected = live_sets(code)
+        for b in flow.order:
+            dead = live.begin_block(b)
             found = {live.vreg_of[n] for n in range(len(live.vreg_of)) if live.live_in[b] >> n & 1}
-            assert found == expected, (seed, b)
+            assert found == expected[b], (seed, b)
             for v in found:
-                assert live.last[v] == NEVER
+                assert live.last[v] == (live.exposed[b][v] if v in dead else NEVER)
+                assert bool(live.gpr_mask >> live.number[v] & 1) == (code.vreg_class[v] == GPR)
+            live.end_block(dead)
     assert loops > 0
     assert blocks < 40 or irreducible > 0
+
+
+def test_masks_are_as_long_as_values_are_alive_at_once() -> None:
+    """A thousand loops one after the other, each with values of its own that live across its blocks; then with as many values
+    through all of them.
+    """
+    few, many = loops_in_sequence(1000, 2), loops_in_sequence(1000, 100)
+    _, live = analysed(few)
+    assert len(live.across) > 1000
+    assert max(mask.bit_length() for mask in live.live_in) < 10
+    _, live = analysed(many)
+    assert 100 <= max(mask.bit_length() for mask in live.live_in) < 110
+
+
+def test_a_bit_is_not_shared_in_a_loop_that_a_value_lives_around() -> None:
+    """The block behind the loop comes before the loop's other block in the order: what it uses lives there too."""
+    b = Builder()
+    outside = b.value()
+    header, latch, after = b.new_block(), b.new_block(), b.new_block(1)
+    b.jump(header)
+    b.block = header
+    b.branch(after, latch)
+    b.block = latch
+    inside = b.value()
+    more = b.new_block()
+    b.jump(more)
+    b.block = more
+    b.emit(TEST, inside)
+    b.jump(header)
+    b.block = after
+    b.emit(TEST, outside)
+    code = b.finish()
+    flow, live = analysed(code)
+    assert flow.rank[after.number] < flow.rank[latch.number]
+    assert live.number[outside] != live.number[inside]
+    assert live.live_in[more.number] == 1 << live.number[outside] | 1 << live.number[inside]
 
 
 def test_order_has_a_predecessor_before_each_block() -> None:
