@@ -98,13 +98,48 @@ def _empty_blocks(function: Function) -> dict[int, Target]:
     forward: dict[int, Target] = {}
     if not candidates:
         return forward
-    used = _used_elsewhere(function, candidates)
+    used = _used_elsewhere(function, _maybe_dominating(function, candidates))
     for block in candidates:
         if block.number not in used:
             target = block.insts[0].targets[0]
             forward[block.number] = Target(target.block, target.args)
     _resolve_chains(blocks, forward)
     return forward
+
+
+def _maybe_dominating(function: Function, candidates: list[Block]) -> list[Block]:
+    """The empty blocks with parameters that may dominate their target; other blocks can use parameters of these only.
+
+    A block does not if a search from the entry reaches the target from another one: as it leads nowhere else, the way there
+    goes round it. Two searches differ in which of the blocks before a target they come from.
+    """
+    found = [block for block in candidates if block.params]
+    if found:
+        reached_from = _search(function, False)
+        found = [block for block in found if reached_from[block.insts[0].targets[0].block] == block.number]
+    if found:
+        reached_from = _search(function, True)
+        found = [block for block in found if reached_from[block.insts[0].targets[0].block] == block.number]
+    return found
+
+
+def _search(function: Function, backwards: bool) -> list[int]:
+    """By block: that from which a search from the entry reaches it, along the targets of a branch in their order or backwards."""
+    blocks = function.blocks
+    reached_from = [-1] * len(blocks)
+    entry = function.layout[0]
+    reached_from[entry] = entry
+    pending = [entry]
+    while pending:
+        number = pending.pop()
+        targets = blocks[number].insts[-1].targets
+        if backwards and len(targets) > 1:
+            targets = targets[::-1]
+        for target in targets:
+            if reached_from[target.block] < 0:
+                reached_from[target.block] = number
+                pending.append(target.block)
+    return reached_from
 
 
 def _used_elsewhere(function: Function, candidates: list[Block]) -> set[int]:
