@@ -143,10 +143,10 @@ class CodeImage:
         return function
 
 
-def _words(data: memoryview) -> list[int]:
+def _words(data: memoryview) -> array[int]:
     words = array("i")
     words.frombytes(data)
-    return words.tolist()
+    return words
 
 
 def _wrong(reason: str) -> CodeFormatError:
@@ -285,7 +285,7 @@ def read_image(data: bytes, version: str, tables_later: bool = False) -> CodeIma
         arrays.append(numbers.tolist())
         position += 4 * size
     image.funcs, image.starts, image.sizes, image._code_sizes, image._table_starts = arrays
-    image.open = _words(view[position : position + 4 * open_words])
+    image.open = _words(view[position : position + 4 * open_words]).tolist()
     position += 4 * open_words
     image.code = view[position : position + code_length]
     position += code_length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
 # Whether this package is machine code made by mypyc, not interpreted Python.
@@ -35,7 +36,7 @@ class CompiledFunction:
     """Machine code of function `index` of a module.
 
     `code` is position independent but for `relocations`, its start aligned to 32 bytes; constants follow the code within it.
-    All side tables are parallel lists, sorted by offset in the code:
+    All side tables are parallel, sorted by offset in the code; arrays of 32 bits, as they live as long as the code:
       trap_offsets/trap_codes      offset of the faulting instruction, or of the call of the trap routine (TRAP_CALL_SIZE
                                    bytes), and trap code
       source_offsets/source_locs   from this code offset on, instructions belong to the wasm operator at this offset of the
@@ -61,9 +62,9 @@ class CompiledFunction:
         self.code = code
         self.code_size = code_size  # bytes of instructions; the rest are constants
         self.relocations: list[Relocation] = []
-        self.trap_offsets: list[int] = []
-        self.trap_codes: list[int] = []
-        self.source_offsets: list[int] = []
-        self.source_locs: list[int] = []
-        self.frame_offsets: list[int] = []
-        self.frame_sizes: list[int] = []
+        self.trap_offsets: Sequence[int] = ()
+        self.trap_codes: Sequence[int] = ()
+        self.source_offsets: Sequence[int] = ()
+        self.source_locs: Sequence[int] = ()
+        self.frame_offsets: Sequence[int] = ()
+        self.frame_sizes: Sequence[int] = ()

@@ -15,6 +15,7 @@ jump tables: 4 bytes an entry, the target's offset from the table's start.
 
 from __future__ import annotations
 
+from array import array
 from typing import Final, final
 
 from ..code import CompiledFunction, Relocation
@@ -214,12 +215,12 @@ class CodeBuffer:
         reloc_offsets = _offsets(self.reloc_marks, shift)
         for at, kind, target in zip(reloc_offsets, self.reloc_kinds, self.reloc_targets, strict=True):
             result.relocations.append(Relocation(at, kind, target))
-        result.trap_offsets = _offsets(self.trap_marks, shift)
-        result.trap_codes = self.trap_codes
-        result.source_offsets = _offsets(self.source_marks, shift)
-        result.source_locs = self.source_locs
-        result.frame_offsets = _offsets(self.frame_marks, shift)
-        result.frame_sizes = self.frame_sizes
+        result.trap_offsets = array("i", _offsets(self.trap_marks, shift))
+        result.trap_codes = array("i", self.trap_codes)
+        result.source_offsets = array("i", _offsets(self.source_marks, shift))
+        result.source_locs = array("i", self.source_locs)
+        result.frame_offsets = array("i", _offsets(self.frame_marks, shift))
+        result.frame_sizes = array("i", self.frame_sizes)
         return result
 
     def _layout(self, rounds: int) -> tuple[list[int], list[int]]:

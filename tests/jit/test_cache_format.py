@@ -34,14 +34,14 @@ def _function(rng: random.Random, index: int, count: int) -> CompiledFunction:
     for _ in range(rng.randrange(4)):
         kind = rng.choice((RELOC_FUNC, RELOC_TRAP))
         function.relocations.append(Relocation(rng.randrange(size - 3), kind, rng.randrange(count), -4))
-    for offsets, values, low in (
-        (function.trap_offsets, function.trap_codes, 0),
-        (function.source_offsets, function.source_locs, -1),
-        (function.frame_offsets, function.frame_sizes, 8),
-    ):
-        for _ in range(rng.randrange(5)):
-            offsets.append(rng.randrange(size))
-            values.append(rng.randrange(low, 1 << 20))
+    tables: list[list[int]] = []
+    for low in (0, -1, 8):
+        count = rng.randrange(5)
+        tables.append([rng.randrange(size) for _ in range(count)])
+        tables.append([rng.randrange(low, 1 << 20) for _ in range(count)])
+    function.trap_offsets, function.trap_codes = tables[0:2]
+    function.source_offsets, function.source_locs = tables[2:4]
+    function.frame_offsets, function.frame_sizes = tables[4:6]
     return function
 
 
@@ -52,12 +52,12 @@ def _tables(function: CompiledFunction) -> list[object]:
         len(function.code),
         function.code_size,
         relocations,
-        function.trap_offsets,
-        function.trap_codes,
-        function.source_offsets,
-        function.source_locs,
-        function.frame_offsets,
-        function.frame_sizes,
+        list(function.trap_offsets),
+        list(function.trap_codes),
+        list(function.source_offsets),
+        list(function.source_locs),
+        list(function.frame_offsets),
+        list(function.frame_sizes),
     ]
 
 

@@ -243,9 +243,9 @@ def test_side_tables_follow_the_code() -> None:
     nops(b, 1)
     function = b.finish(9)
     assert function.index == 9
-    assert (function.frame_offsets, function.frame_sizes) == ([0, 10], [0, 8])
-    assert (function.source_offsets, function.source_locs) == ([0, 5], [10, 20])
-    assert (function.trap_offsets, function.trap_codes) == ([5, 210], [3, 4])
+    assert (list(function.frame_offsets), list(function.frame_sizes)) == ([0, 10], [0, 8])
+    assert (list(function.source_offsets), list(function.source_locs)) == ([0, 5], [10, 20])
+    assert (list(function.trap_offsets), list(function.trap_codes)) == ([5, 210], [3, 4])
     (reloc,) = function.relocations
     assert (reloc.offset, reloc.kind, reloc.target, reloc.addend) == (6, RELOC_FUNC, 5, -4)
 

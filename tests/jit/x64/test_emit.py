@@ -90,7 +90,7 @@ def test_large_frames_touch_each_page() -> None:
         else:
             assert probes == ["test dword ptr [r10], eax"]
             assert f"lea r11, [rsp - {pages * 4096:#x}]" in lines
-        assert function.trap_codes == [trap_codes.STACK_OVERFLOW] * len(probes)
+        assert list(function.trap_codes) == [trap_codes.STACK_OVERFLOW] * len(probes)
 
 
 def test_stack_limit(machine: Machine) -> None:
@@ -555,7 +555,7 @@ def test_where_traps_are_noted() -> None:
     function = program.emit(SIGNALS)
     code = {i.address: i for i in cs.disasm(function.code, 0)}
     at = dict(zip(function.trap_offsets, function.trap_codes, strict=True))
-    assert function.trap_offsets == sorted(at)
+    assert list(function.trap_offsets) == sorted(at)
     assert [(code[o].mnemonic, c) for o, c in at.items()] == [
         ("mov", trap_codes.MEMORY_OUT_OF_BOUNDS),
         ("cvtsi2sd", trap_codes.MEMORY_OUT_OF_BOUNDS),
@@ -569,7 +569,7 @@ def test_where_traps_are_noted() -> None:
         return [l for o, l in zip(function.source_offsets, function.source_locs, strict=True) if o <= offset][-1]
 
     assert [loc(offset) for offset in at] == [10, 13, 14, 11, 11, 12]
-    assert function.source_locs == [-1, 10, 11, 12, 13, 14, 11, 11, 12, -1]
+    assert list(function.source_locs) == [-1, 10, 11, 12, 13, 14, 11, 11, 12, -1]
     *branches, last = [i for i in code.values() if i.mnemonic[0] == "j"]
     targets = [int(i.op_str, 0) for i in branches]
     assert [at[target] for target in targets] == [trap_codes.INTEGER_OVERFLOW] * 3 + [trap_codes.BAD_SIGNATURE] * 2
