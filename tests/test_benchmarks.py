@@ -103,6 +103,22 @@ def test_compile_cost_by_phase(tmp_path: Path) -> None:
     cost = report["1,000 a function"]
     phases = ("decode", "validate", "translate", "passes", "lower", "allocate", "emit")
     assert abs(sum(cost[phase] for phase in phases) - cost["total"]) < 1e-6
+    assert cost["memory"] is None
+
+
+def test_memory_of_a_large_function(tmp_path: Path) -> None:
+    peak, kept = _report("compile_cost.py", "10,000 a function", directory=tmp_path)["10,000 a function"]["memory"]
+    assert peak >= kept and peak > 0
+
+
+def test_compile_cost_against_size(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "curves.svg"
+    curves = _report("compile_curves.py", "--points", "2", "--rounds", "1", str(picture), directory=tmp_path)
+    assert set(curves) == {"operators in each function", "functions in the module"}
+    for lines in curves.values():
+        assert len(lines) == 2 and all(len(line) == 2 for line in lines.values())
+    assert "microseconds an operator" in picture.read_text()
 
 
 def test_costs_of_embedding(tmp_path: Path) -> None:
