@@ -30,6 +30,7 @@ from brolga.ir.types import F32, I32, I64, IS_FLOAT
 
 from . import insts as m
 from .block_order import NO_BLOCK
+from .guards import always_converts
 from .lower_memory import emit_with_load
 from .lowering import Lowering
 
@@ -242,7 +243,19 @@ def _resign(lo: Lowering, type: int, value: int, sign: int) -> int:
 
 
 def lower_to_integer(lo: Lowering, inst: Inst) -> None:
-    """The sequences know wasm's rules for NaN and range, and trap or saturate."""
+    """The sequences know wasm's rules for NaN and range, and trap or saturate; without them where the branch into the block has
+    made sure of the range."""
+    op = inst.op
+    if lo.guarded_conversions and (op == FCVT_TO_SINT or op == FCVT_TO_UINT):
+        signed = op == FCVT_TO_SINT
+        if always_converts(lo, inst, signed):
+            narrow = signed and inst.type == I32
+            if inst.aux == F32:
+                row = m.CVTTSS2SI32 if narrow else m.CVTTSS2SI64
+            else:
+                row = m.CVTTSD2SI32 if narrow else m.CVTTSD2SI64
+            emit_with_float(lo, row, [inst.result], inst.args[0])
+            return
     lo.emit(_TO_INTEGER[inst.op][inst.type][inst.aux], [inst.result, lo.use(inst.args[0])])
 
 

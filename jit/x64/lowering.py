@@ -178,6 +178,7 @@ class Lowering:
         "float_min_max",
         "float_masks",
         "twofold_selects",
+        "guarded_conversions",
         "omits_division_checks",
         "omits_table_clamps",
         "_context_slot",
@@ -252,6 +253,7 @@ class Lowering:
         self.float_min_max = not off & t.FLOAT_MIN_MAX
         self.float_masks = not off & t.FLOAT_MASKS
         self.twofold_selects = not off & t.TWOFOLD_SELECTS and not off & t.FUSED_COMPARES
+        self.guarded_conversions = not off & t.GUARDED_CONVERSIONS
         self.omits_division_checks = not off & t.DIVISION_CHECKS
         self.omits_table_clamps = not off & t.TABLE_CLAMPS
 
@@ -367,7 +369,7 @@ class Lowering:
                 vreg = self.gpr()
                 self.emit(ZERO32, [vreg])
                 return vreg
-            if bits <= 0xFFFF_FFFF or self.hoist_to == NO_BLOCK:
+            if bits <= (0xFFFF_FFFF if type == I32 else 0x7FFF_FFFF) or self.hoist_to == NO_BLOCK:
                 vreg = self.gpr()
                 op = MOV32_I if bits <= 0xFFFF_FFFF else MOV64_I
                 inst = MachInst(op, [vreg], SHAPE_REG[op], bits)
