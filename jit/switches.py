@@ -32,6 +32,7 @@ from .transformations import (
     SHARED_LOADS,
     SHARED_SLOTS,
     SHIFTS,
+    SHRINK_WRAPPING,
     SLOT_OPERANDS,
 )
 
@@ -43,7 +44,7 @@ _BUILDER: Final = (
 )  # fmt: skip
 _ALLOCATOR: Final = (
     REGISTER_HINTS | PARAM_HINTS | CALL_AVOIDANCE | EXCHANGED_OPERANDS | SLOT_OPERANDS
-    | LOOP_ENTRIES | MEMORY_PARAMS | SHARED_SLOTS | PLACED_STORES | LATCH_MOVES
+    | LOOP_ENTRIES | MEMORY_PARAMS | SHARED_SLOTS | PLACED_STORES | LATCH_MOVES | SHRINK_WRAPPING
 )  # fmt: skip
 
 
@@ -78,5 +79,6 @@ def allocation_policy(off: int) -> Policy:
         policy.shares_slots = not off & SHARED_SLOTS
         policy.places_stores = not off & PLACED_STORES
         policy.latch_moves = not off & LATCH_MOVES
+        policy.shrink_wrapping = not off & SHRINK_WRAPPING
         _policies[off] = policy
     return policy

@@ -105,6 +105,7 @@ MEMORY_PARAMS: Final = _row("memory_params", "allocate", "parameters whose argum
 SHARED_SLOTS: Final = _row("shared_slots", "allocate", "a parameter in memory and what is passed to it share a slot")
 PLACED_STORES: Final = _row("placed_stores", "allocate", "spilled values are stored once, where that runs least often")
 LATCH_MOVES: Final = _row("latch_moves", "allocate", "moves at the end of a loop stand before its branch")
+SHRINK_WRAPPING: Final = _row("shrink_wrapping", "allocate", "registers are saved, and the frame is made, on paths that need it")
 
 SKIPPED_JUMPS: Final = _row("skipped_jumps", "emit", "jumps to jumps lead to their end")
 ROTATED_LOOPS: Final = _row("rotated_loops", "emit", "the last block of a loop stands in front of its head, without a jump")

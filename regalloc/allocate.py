@@ -23,8 +23,9 @@ from .constrained import allocate_constrained
 from .edges import Edges
 from .liveness import NEVER, Liveness
 from .loops import NO_LOOP, Flow
-from .operand import Allocation, Code, MachineBlock, MachineEnv, Move
+from .operand import GPR, Allocation, Code, MachineBlock, MachineEnv, Move
 from .policy import DEFAULT_POLICY, Policy
+from .shrink_wrap import expect_frameless, place_frame
 from .slots import finish_moves
 from .spill import Spills
 
@@ -37,11 +38,16 @@ def allocate(code: Code, env: MachineEnv, policy: Policy = DEFAULT_POLICY) -> Al
     moves: list[dict[int, list[Move]]] = [{} for _ in code.blocks]
     spills = Spills(live, registers, moves)
     edges = Edges(live, registers, spills)
+    frameless = (
+        expect_frameless(live, registers.class_masks[GPR] & ~env.callee_saved) if policy.shrink_wrapping else []
+    )
     before = -1
     for b in flow.order:
         block = code.blocks[b]
         registers.cursor = bisect_right(live.special_positions, live.base[b])
         registers.loop = flow.loop_of[b]
+        if frameless:
+            registers.avoided = env.callee_saved if frameless[b] else 0
         spills.begin_block(b, registers.loop)
         dead = live.begin_block(b)
         if before >= 0:
@@ -55,7 +61,8 @@ def allocate(code: Code, env: MachineEnv, policy: Policy = DEFAULT_POLICY) -> Al
         live.end_block(dead)
         before = b
     slots = finish_moves(live, spills, edges, env.scratch_vector)
-    return Allocation(moves, slots, registers.used)
+    framed = place_frame(live, moves, registers.used, env.callee_saved, slots) if policy.shrink_wrapping else []
+    return Allocation(moves, slots, registers.used, framed)
 
 
 def _continue_from(pred: int, before: int, b: int, live: Liveness, registers: Registers, edges: Edges) -> None:

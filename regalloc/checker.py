@@ -6,6 +6,7 @@ As in regalloc2's checker: each location holds the set of vregs whose value it h
 definition makes its vreg vanish from everywhere (a new round of a loop makes a new value) and stand in its own location;
 clobbers empty their registers; on an edge each parameter joins the locations that hold its argument; where paths meet, sets are
 intersected, until nothing changes. Then each use must find its vreg in its location, and constraints must be met as they stand.
+Where the frame is made or taken down, slots and callee-saved registers lose what they hold; blocks without it must not write to them.
 That proves any allocator's result, however it came about. (facts.py: states and where they meet; dominators.py.)
 """
 
@@ -52,7 +53,7 @@ def check(code: Code, env: MachineEnv, allocation: Allocation) -> None:
 
 @final
 class _Checker:
-    __slots__ = ("code", "env", "allocation", "allocatable", "facts", "errors", "silent")
+    __slots__ = ("code", "env", "allocation", "allocatable", "facts", "errors", "silent", "saved", "framed")
 
     def __init__(self, code: Code, env: MachineEnv, allocation: Allocation) -> None:
         self.code = code
@@ -65,6 +66,8 @@ class _Checker:
         self.facts = Facts(code.blocks, DominatorTree(code))
         self.errors: list[str] = []
         self.silent = True
+        self.saved = env.callee_saved & allocation.used_registers
+        self.framed = True  # whether the block that is run has the frame
 
     def solve(self) -> None:
         """Find what holds at each block's entry: the greatest fixed point."""
@@ -79,9 +82,24 @@ class _Checker:
             if self.facts.tree.place[block.number] < 0:
                 self._error(f"block{block.number} is not reached")
                 continue
+            self._check_frame(block)
             for index in self.allocation.moves[block.number]:
                 if not 0 <= index < len(block.insts):
                     self._error(f"block{block.number} has moves before instruction {index}, which is not there")
+
+    def _check_frame(self, block: MachineBlock) -> None:
+        """Each edge between a block with the frame and one without has a place where that is made or taken down."""
+        framed = self.allocation.framed
+        if not framed:
+            return
+        if len(framed) != len(self.code.blocks):
+            self._error(f"framed says nothing about block{block.number}")
+            return
+        if block.needs_frame and not framed[block.number]:
+            self._error(f"block{block.number} needs the frame")
+        for s in block.succs:
+            if framed[s] != framed[block.number] and len(block.succs) > 1 and len(self.code.blocks[s].preds) > 1:
+                self._error(f"no place for the frame between block{block.number} and block{s}")
 
     def _visit_blocks(self) -> bool:
         """Every block once; True if other things hold at an entry than last time."""
@@ -107,13 +125,31 @@ class _Checker:
 
     def _run_block(self, block: MachineBlock, facts: Facts) -> None:
         moves = self.allocation.moves[block.number]
+        framed = self.allocation.framed
+        self.framed = not framed or framed[block.number]
+        if self.allocation.changes_at_start(block, self.code.blocks):
+            self._change_frame(facts)
         for index, inst in enumerate(block.insts):
             before = moves.get(index)
             if before is not None:
                 for move in before:
                     self._run_move(move, facts, inst, f"block{block.number} move before {index}")
+            if index == len(block.insts) - 1 and self.allocation.changes_at_end(block):
+                self._change_frame(facts)
             facts.empty(self.env.scratch_vector)
             self._run_inst(inst, facts, f"block{block.number} instruction {index}")
+
+    def _change_frame(self, facts: Facts) -> None:
+        for register in range(FIRST_SPILL_SLOT):
+            if self.saved >> register & 1:
+                facts.empty(register)
+        for slot in range(self.allocation.spill_slots):
+            facts.empty(FIRST_SPILL_SLOT + slot)
+
+    def _check_written(self, location: int, where: str) -> None:
+        """Whether a block without the frame may write there."""
+        if not self.framed and (location >= FIRST_SPILL_SLOT or (location >= 0 and self.saved >> location & 1)):
+            self._error(f"{where}: {_name(location)} is written without the frame")
 
     def _run_move(self, move: Move, facts: Facts, inst: MachineInst, where: str) -> None:
         v = move.vreg
@@ -147,6 +183,7 @@ class _Checker:
             self._error(f"{where}: unknown kind {move.kind}")
 
     def _check_move_location(self, location: int, v: int, inst: MachineInst, where: str) -> None:
+        self._check_written(location, where)
         if location >= FIRST_SPILL_SLOT:
             if location >= FIRST_SPILL_SLOT + self.allocation.spill_slots:
                 self._error(f"{where}: there is no {_name(location)}")
@@ -185,6 +222,7 @@ class _Checker:
         while clobbers:
             lowest = clobbers & -clobbers
             clobbers ^= lowest
+            self._check_written(lowest.bit_length() - 1, where)
             facts.empty(lowest.bit_length() - 1)
         for i in range(listed):
             if shape.kinds[i] == DEF:
@@ -217,6 +255,7 @@ class _Checker:
             elif location < 0 or not self.allocatable[self.code.vreg_class[v]] >> location & 1:
                 self._error(f"{name}, which is not for v{v}")
             if definition:
+                self._check_written(location, f"{where}: operand {i}")
                 if location < 0 or not self.allocation.used_registers >> location & 1:
                     self._error(f"{name}, which is not among the used registers")
                 if location in late:

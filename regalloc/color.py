@@ -70,7 +70,8 @@ class Registers:
     """`free` is a mask; `vreg_in[r]` holds for registers that are not free; `register_of[v]` is -1 if v is in none.
 
     `home[v]`: the register that v was defined in; for a parameter before its definition, that of something which is passed to it;
-    or -1. `seat[v]`: the register that v has at the head of the last loop entered where it is in one, or -1. `fewest`: how many registers the smaller class has. `loop`: the innermost loop around the walk. `unwanted`: registers which the innermost loop's parameters want back. `cursor`: index of the next special instruction.
+    or -1. `seat[v]`: the register that v has at the head of the last loop entered where it is in one, or -1. `fewest`: how many registers the smaller class has. `loop`: the innermost loop around the walk. `unwanted`: registers which the innermost loop's parameters want back. `avoided`: registers that
+    the block should do without, as it is to have no frame. `cursor`: index of the next special instruction.
     """
 
     __slots__ = (
@@ -89,6 +90,7 @@ class Registers:
         "used",
         "loop",
         "unwanted",
+        "avoided",
         "cursor",
     )
 
@@ -114,6 +116,7 @@ class Registers:
         self.used = 0
         self.loop = NO_LOOP
         self.unwanted = 0
+        self.avoided = 0
         self.cursor = 0
 
     def residents(self) -> list[int]:
@@ -236,6 +239,7 @@ class Registers:
     def choose(self, v: int, candidates: int, near: int = -1) -> int:
         """A register for v out of the mask `candidates` (not empty). `near`: one that would be natural, or -1."""
         live = self.live
+        candidates = candidates & ~self.avoided or candidates
         good = candidates & ~self.crossed(v)
         if live.code.remat[v] is not None:  # not worth the save of a callee-saved register
             saved = self.callee_saved & ~self.used

@@ -126,6 +126,8 @@ class Edges:
         avoid = live.loop_special[loop] if is_header and policy.call_avoidance else 0
         destroyed = live.loop_destroyed[loop] if is_header else 0
         driven_out = self.loop_entry.driven_out(loop, values) if avoid and policy.loop_entries else set()
+        avoid |= registers.avoided
+        destroyed |= registers.avoided
         movers: list[int] = []
         for v in values:
             register = meeting.agreed.get(v, -1)
@@ -292,6 +294,7 @@ class Edges:
         free = registers.free & registers.class_masks[registers.vreg_class[v]] & ~registers.crossed(v)
         if len(meeting.preds) < len(blocks[b].preds):
             free &= ~self._crossed_by_arguments(b, k)
+        free = free & ~registers.avoided or free
         votes: dict[int, float] = {}
         for i, p in enumerate(meeting.preds):
             register = meeting.register(i, blocks[p].branch_args[k])

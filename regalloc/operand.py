@@ -158,10 +158,10 @@ class MachineBlock:
     """Blocks are numbered by their place in `Code.blocks`, which is also the order of emission.
 
     `frequency` is an estimate relative to the entry (entry 1.0, a loop level multiplies by about 10, cold code
-    is near 0).
+    is near 0). `needs_frame`: the client uses the stack frame here, beside what the allocator will.
     """
 
-    __slots__ = ("number", "params", "insts", "succs", "preds", "branch_args", "loop_depth", "frequency")
+    __slots__ = ("number", "params", "insts", "succs", "preds", "branch_args", "loop_depth", "frequency", "needs_frame")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -172,6 +172,7 @@ class MachineBlock:
         self.branch_args: list[int] = []  # for the only successor
         self.loop_depth = 0
         self.frequency = 1.0
+        self.needs_frame = False
 
 
 @final
@@ -239,12 +240,31 @@ class Allocation:
     """The result, beside the `locations` in each instruction.
 
     `moves[b]` maps an instruction's position in block b to the moves that go before it (position of the
-    terminator for moves at the end of the block). `used_registers` is a bit mask of the registers written to.
+    terminator for moves at the end of the block). `used_registers` is a bit mask of the registers written to. `framed[b]`: whether
+    block b has the stack frame (`shrink_wrap`); empty if the frame is made at the entry and all blocks have it.
     """
 
-    __slots__ = ("moves", "spill_slots", "used_registers")
+    __slots__ = ("moves", "spill_slots", "used_registers", "framed")
 
-    def __init__(self, moves: list[dict[int, list[Move]]], spill_slots: int, used_registers: int) -> None:
+    def __init__(
+        self,
+        moves: list[dict[int, list[Move]]],
+        spill_slots: int,
+        used_registers: int,
+        framed: list[bool] | None = None,
+    ) -> None:
         self.moves = moves
         self.spill_slots = spill_slots
         self.used_registers = used_registers
+        self.framed = framed if framed is not None else []
+
+    def changes_at_start(self, block: MachineBlock, blocks: list[MachineBlock]) -> bool:
+        """Whether the frame is made or taken down at the start of `block`, whose predecessor goes on elsewhere too."""
+        if not self.framed or len(block.preds) != 1:
+            return False
+        before = block.preds[0]
+        return len(blocks[before].succs) > 1 and self.framed[before] != self.framed[block.number]
+
+    def changes_at_end(self, block: MachineBlock) -> bool:
+        """Whether the frame is made or taken down at the end of `block`: behind its moves, before its terminator."""
+        return bool(self.framed) and len(block.succs) == 1 and self.framed[block.succs[0]] != self.framed[block.number]

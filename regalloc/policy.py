@@ -17,6 +17,7 @@ class Policy:
     shares_slots        such a parameter and what is passed to it share a slot (`slots`)
     places_stores       of the stores of a spilled vreg the needed ones stay, where they cost least (`stores`)
     latch_moves         moves at the end of a loop go in front of the branch (`latches`)
+    shrink_wrapping     the frame is made on paths that need it only (`shrink_wrap`)
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class Policy:
         "shares_slots",
         "places_stores",
         "latch_moves",
+        "shrink_wrapping",
     )
 
     def __init__(self) -> None:
@@ -43,6 +45,7 @@ class Policy:
         self.shares_slots = True
         self.places_stores = True
         self.latch_moves = True
+        self.shrink_wrapping = True
 
 
 DEFAULT_POLICY: Final = Policy()

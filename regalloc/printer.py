@@ -85,7 +85,10 @@ def print_code(code: Code, allocation: Allocation | None = None) -> str:
     for block in code.blocks:
         params = ", ".join([f"v{v}" for v in block.params])
         preds = " ".join([f"block{p}" for p in block.preds])
-        lines.append(f"block{block.number}:" + (f" {params}" if params else "") + (f"  ; from {preds}" if preds else ""))
+        frame = " without frame" if allocation and allocation.framed and not allocation.framed[block.number] else ""
+        lines.append(
+            f"block{block.number}:{frame}" + (f" {params}" if params else "") + (f"  ; from {preds}" if preds else "")
+        )
         for index, inst in enumerate(block.insts):
             if allocation is not None:
                 for move in allocation.moves[block.number].get(index, []):

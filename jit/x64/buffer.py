@@ -190,6 +190,8 @@ class CodeBuffer:
 
     def frame(self, size: int) -> None:
         """From here on, the return address is at rsp + size."""
+        if self.frame_sizes and self.frame_sizes[-1] == size:
+            return
         self.frame_marks.append(len(self.code) | self.items)
         self.frame_sizes.append(size)
 

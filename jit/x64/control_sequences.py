@@ -148,7 +148,7 @@ def _poll(buffer: CodeBuffer, stubs: Stubs, path: SlowPath) -> None:
     size = 8 * len(saved)
     if size:
         encode(buffer, SUB64_I, [RSP, RSP], size)
-        buffer.frame(stubs.frame_size + size)
+        buffer.frame(path.frame_size + size)
     for position, register in enumerate(saved):
         at = Amode(AMODE_OUTGOING, displacement=8 * position)
         encode(buffer, MOV64_MR if register < FIRST_VECTOR_REGISTER else MOVSD_MR, [register], 0, at)
@@ -160,4 +160,4 @@ def _poll(buffer: CodeBuffer, stubs: Stubs, path: SlowPath) -> None:
         encode(buffer, MOV64 if register < FIRST_VECTOR_REGISTER else MOVSD, [register], 0, at)
     if size:
         encode(buffer, ADD64_I, [RSP, RSP], size)
-        buffer.frame(stubs.frame_size)
+        buffer.frame(path.frame_size)

@@ -1,9 +1,10 @@
 """Emission: allocated machine code to bytes.
 
 Input: a VCode whose instructions have `locations`, and the moves to insert. Output: a CompiledFunction. In one pass over the
-blocks: prologue, instructions with the allocator's moves before them, branches that know
-what comes next (a jump to the next block is left out, a condition is inverted if its target is next), epilogues at returns;
-then slow paths and trap stubs. `CodeBuffer.finish` settles the lengths of branches.
+blocks: instructions with the allocator's moves before them, branches that know
+what comes next (a jump to the next block is left out, a condition is inverted if its target is next), prologue and epilogues at
+the entry and at returns, or where blocks with the frame and without it meet (`Allocation.framed`); then slow paths and trap
+stubs. `CodeBuffer.finish` settles the lengths of branches.
 
 Which blocks there are and where they stand: layout.py. A jump to a block that holds nothing but a return becomes that return.
 """
@@ -29,7 +30,7 @@ from ..transformations import REPEATED_RETURNS, ROTATED_LOOPS, SHORT_BRANCHES, S
 from .abi import SCRATCH_XMM
 from .buffer import CodeBuffer
 from .encode import encode, encode_rip_relative
-from .frame import Frame, emit_epilogue, emit_prologue
+from .frame import Frame, emit_epilogue, emit_prologue, emit_stack_check
 from .inst import AMODE_REGISTERS, Amode, Inst
 from .insts import (
     ADD64,
@@ -56,6 +57,7 @@ from .insts import (
     MOVSXD,
     MOVZX32_8,
     RET,
+    RET_NEAR,
     ROWS,
     SETCC,
     SETCC_ZX,
@@ -114,12 +116,14 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     buffer = CodeBuffer(len(blocks), vcode.constants, vcode.constant_sizes, vcode.jump_tables)
     buffer.spill_base = frame.spill_base
     buffer.fixed_base = frame.fixed_base
-    buffer.incoming_base = frame.size + 8
     stubs = Stubs(buffer, vcode, settings, frame.size, allocation.used_registers)
     overflow = buffer.new_label()
+    if frame.size == 0 or frame.probes_in_a_loop(settings):
+        allocation.framed = []
+    framed = allocation.framed
 
     off = settings.off
-    forward = list(range(len(blocks))) if off & SKIPPED_JUMPS else forwarded(blocks, moves)
+    forward = list(range(len(blocks))) if off & SKIPPED_JUMPS else forwarded(blocks, allocation)
     order, tops = emission_order(vcode, forward, not off & ROTATED_LOOPS)
     remat = code.remat
     output = buffer.code  # never replaced while instructions are added
@@ -131,13 +135,27 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
 
     buffer.source(-1)
     loc = -1
-    emit_prologue(buffer, frame, settings, overflow)
+    buffer.frame(0)
+    if settings.stack_limit or not settings.stack_guard:
+        emit_stack_check(buffer, frame, overflow)
+    if not framed:
+        emit_prologue(buffer, frame, settings)
     for place, number in enumerate(order):
         top = tops.get(number, -1)
         if top >= 0:
             buffer.align(top == TIGHT)
         buffer.bind(number)
         block = blocks[number]
+        has_frame = True
+        if framed:
+            has_frame = framed[number]
+            if allocation.changes_at_start(block, blocks):
+                buffer.frame(0 if has_frame else frame.size)
+                _change_frame(buffer, frame, settings, has_frame)
+        frame_size = frame.size if has_frame else 0
+        buffer.frame(frame_size)
+        buffer.incoming_base = frame_size + 8
+        stubs.frame_size = frame_size
         block_moves = moves[number]
         for position, inst in enumerate(block.insts):
             if block_moves and position in block_moves:
@@ -168,14 +186,17 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
             elif op == TRAP:
                 stubs.emit_trap(inst.trap)
             elif op == RET:
-                emit_epilogue(buffer, frame)
+                _return(buffer, frame, has_frame)
             else:
+                if framed and allocation.changes_at_end(block):
+                    has_frame = not has_frame
+                    _change_frame(buffer, frame, settings, has_frame)
                 following = order[place + 1] if place + 1 < len(order) else -1
                 if op == JMP:
                     target = forward[block.succs[0]]
                     if target != following:
                         if is_return(blocks[target], moves[target]) and not off & REPEATED_RETURNS:
-                            emit_epilogue(buffer, frame)
+                            _return(buffer, frame, has_frame)
                         else:
                             buffer.jmp(target)
                 elif op == BRANCH:
@@ -184,6 +205,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
                     _jump_table(buffer, locations, inst.imm)
 
     for path in stubs.slow_paths:
+        buffer.frame(path.frame_size)
+        stubs.frame_size = path.frame_size
         emit_slow_path(buffer, stubs, path)
     stubs.emit_traps()
     if settings.stack_limit or not settings.stack_guard:
@@ -196,6 +219,20 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
         if target != number:
             buffer.labels[number] = buffer.labels[target]
     return buffer.finish(vcode.index, not off & SHORT_BRANCHES)
+
+
+def _change_frame(buffer: CodeBuffer, frame: Frame, settings: Settings, has_frame: bool) -> None:
+    """Between blocks with the frame and without it; `has_frame` behind this place."""
+    if has_frame:
+        emit_prologue(buffer, frame, settings)
+    else:
+        emit_epilogue(buffer, frame)
+
+
+def _return(buffer: CodeBuffer, frame: Frame, has_frame: bool) -> None:
+    if has_frame:
+        emit_epilogue(buffer, frame)
+    encode(buffer, RET_NEAR, [])
 
 
 def _move(buffer: CodeBuffer, move: Move, remat: list[MachineInst | None]) -> None:

@@ -1,4 +1,4 @@
-"""The stack frame of a function: layout, prologue, epilogue.
+"""The stack frame of a function: layout, and the code that makes it and takes it down.
 
 From low to high addresses:
 
@@ -8,6 +8,8 @@ From low to high addresses:
             saved registers   those of abi.CALLEE_SAVED that the function writes
             return address    at rsp + Frame.size
             incoming area     this function's stack arguments and stack results, owned by the caller (AMODE_INCOMING)
+
+Blocks may do without it (regalloc/shrink_wrap.py): then rsp points to the return address.
 """
 
 from __future__ import annotations
@@ -32,7 +34,6 @@ from .insts import (
     MOV64,
     POP,
     PUSH,
-    RET_NEAR,
     SUB64_I,
     TEST32,
 )
@@ -55,23 +56,29 @@ class Frame:
         self.saved = [register for register in CALLEE_SAVED if allocation.used_registers >> register & 1]
         self.size = self.local_bytes + 8 * len(self.saved)
 
+    def probes_in_a_loop(self, settings: Settings) -> bool:
+        """Whether making the frame needs registers, which only the entry has."""
+        return settings.stack_guard and self.local_bytes // PAGE > UNROLLED_PROBES
 
-def emit_prologue(buffer: CodeBuffer, frame: Frame, settings: Settings, overflow: int) -> None:
-    """Check for stack overflow, save registers, allocate the frame.
 
-    Where the stack ends in a guard area, frames larger than a page touch each page, so that none is skipped. Elsewhere, and
-    where there is a limit, rsp is compared with that before anything is written; the label `overflow` is reached with a
-    frame of size 0.
-    Of the registers only rax, r10 and r11 are changed, which hold no arguments.
+def emit_stack_check(buffer: CodeBuffer, frame: Frame, overflow: int) -> None:
+    """At the entry, where there is a stack limit or no guard area: whether there is room for the frame, before anything is written.
+    The label `overflow` is reached without the frame. Of the registers only r10 and r11 are changed, which hold no arguments.
     """
-    buffer.frame(0)
-    if settings.stack_limit or not settings.stack_guard:
-        lowest = Amode(AMODE_OUTGOING, displacement=-frame.size)
-        limit = Amode(AMODE_REGISTERS, fixed_base=R11, displacement=ACTIVATION_STACK_LIMIT)
-        encode(buffer, MOV64, [R11], 0, Amode(AMODE_VMCTX, displacement=CTX_ACTIVATION))
-        encode(buffer, LEA64, [R10], 0, lowest)
-        encode(buffer, CMP64, [R10], 0, limit)
-        buffer.jcc(CC_B, overflow)
+    lowest = Amode(AMODE_OUTGOING, displacement=-frame.size)
+    limit = Amode(AMODE_REGISTERS, fixed_base=R11, displacement=ACTIVATION_STACK_LIMIT)
+    encode(buffer, MOV64, [R11], 0, Amode(AMODE_VMCTX, displacement=CTX_ACTIVATION))
+    encode(buffer, LEA64, [R10], 0, lowest)
+    encode(buffer, CMP64, [R10], 0, limit)
+    buffer.jcc(CC_B, overflow)
+
+
+def emit_prologue(buffer: CodeBuffer, frame: Frame, settings: Settings) -> None:
+    """Save registers, allocate the frame.
+
+    Where the stack ends in a guard area, frames larger than a page touch each page, so that none is skipped. If there are many pages
+    (`Frame.probes_in_a_loop`), r10 and r11 are changed; else nothing but the flags.
+    """
     size = 0
     for register in frame.saved:
         encode(buffer, PUSH, [register])
@@ -105,7 +112,7 @@ def _probe(buffer: CodeBuffer, pages: int) -> None:
 
 
 def emit_epilogue(buffer: CodeBuffer, frame: Frame) -> None:
-    """Free the frame, restore registers, return. The code that follows has the full frame again."""
+    """Free the frame, restore registers."""
     size = frame.size
     if frame.local_bytes:
         encode(buffer, ADD64_I, [RSP, RSP], frame.local_bytes)
@@ -115,6 +122,3 @@ def emit_epilogue(buffer: CodeBuffer, frame: Frame) -> None:
         encode(buffer, POP, [register])
         size -= 8
         buffer.frame(size)
-    encode(buffer, RET_NEAR, [])
-    if frame.size:
-        buffer.frame(frame.size)

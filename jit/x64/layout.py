@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from brolga.regalloc.operand import MachineBlock, Move
+from brolga.regalloc.operand import Allocation, MachineBlock, Move
 
 from .inst import Inst
 from .insts import BRANCH, JMP, RET
@@ -42,12 +42,17 @@ def is_return(block: MachineBlock, moves: dict[int, list[Move]]) -> bool:
     return _only(block, moves, RET)
 
 
-def forwarded(blocks: list[MachineBlock], moves: list[dict[int, list[Move]]]) -> list[int]:
+def forwarded(blocks: list[MachineBlock], allocation: Allocation) -> list[int]:
     """For each block, the one to which jumps to it should lead: itself unless it holds nothing but a JMP."""
+    moves = allocation.moves
     forward = list(range(len(blocks)))
     for number in range(len(blocks) - 1, 0, -1):  # most jumps lead forwards, so targets have mostly been seen
         block = blocks[number]
-        if _only(block, moves[number], JMP):
+        if (
+            _only(block, moves[number], JMP)
+            and not allocation.changes_at_start(block, blocks)
+            and not allocation.changes_at_end(block)
+        ):
             target = forward[block.succs[0]]
             if forward[target] == target and target != number:
                 forward[number] = target

@@ -85,6 +85,7 @@ def _emit_call(
     stack_results = stack_slots(results)
     if stack_args + stack_results:
         lo.vcode.reserve_outgoing(8 * (stack_args + stack_results))
+        lo.code.blocks[lo.block].needs_frame = True
     if stack_results:
         types = signature.results
         for position, location in enumerate(results):

@@ -405,7 +405,8 @@ class Lowering:
         return inst
 
     def context_slot(self) -> int:
-        """The frame slot that keeps r15 during calls into other contexts."""
+        """The frame slot that keeps r15 during a call into another context, in the current block."""
+        self.code.blocks[self.block].needs_frame = True
         if self._context_slot < 0:
             self._context_slot = self.vcode.new_slot()
         return self._context_slot

@@ -88,7 +88,10 @@ def print_allocated(vcode: VCode, allocation: Allocation) -> str:
     """The code after allocation, with the allocator's moves."""
     lines: list[str] = []
     for block in vcode.code.blocks:
-        lines.append(_block_head(vcode, block))
+        head = _block_head(vcode, block)
+        if allocation.framed and not allocation.framed[block.number]:
+            head += (", " if " ; " in head else " ; ") + "without frame"
+        lines.append(head)
         moves = allocation.moves[block.number]
         for position, inst in enumerate(block.insts):
             lines += ["    ~ " + print_move(vcode, move) for move in moves.get(position, [])]

@@ -15,22 +15,27 @@ from .vcode import VCode
 @final
 class SlowPath:
     """Code to be emitted at `entry`, which goes on at `back`; `sequences.py` and
-    `control_sequences.py` know what `kind` of code."""
+    `control_sequences.py` know what `kind` of code. The return address is at rsp + `frame_size` there."""
 
-    __slots__ = ("back", "entry", "kind", "loc", "locations", "op")
+    __slots__ = ("back", "entry", "frame_size", "kind", "loc", "locations", "op")
 
-    def __init__(self, kind: int, op: int, locations: list[int], loc: int, entry: int, back: int) -> None:
+    def __init__(
+        self, kind: int, op: int, locations: list[int], loc: int, entry: int, back: int, frame_size: int
+    ) -> None:
         self.kind = kind
         self.op = op
         self.locations = locations
         self.loc = loc
         self.entry = entry
         self.back = back
+        self.frame_size = frame_size
 
 
 @final
 class Stubs:
-    """Collects what goes to the end of the function. Conditional traps share one stub for each trap code and location."""
+    """Collects what goes to the end of the function. Conditional traps share one stub for each trap code, location and size of the
+    frame. `frame_size` is that of the block being emitted.
+    """
 
     __slots__ = (
         "buffer",
@@ -38,6 +43,7 @@ class Stubs:
         "settings",
         "slow_paths",
         "trap_codes",
+        "trap_frames",
         "trap_labels",
         "trap_locs",
         "trap_routine",
@@ -58,29 +64,34 @@ class Stubs:
         self.trap_labels: list[int] = []
         self.trap_codes: list[int] = []
         self.trap_locs: list[int] = []
+        self.trap_frames: list[int] = []
         self.trap_routine = -1  # label of the jump to the trap routine, when there is one
-        self._trap_numbers: dict[tuple[int, int], int] = {}
+        self._trap_numbers: dict[tuple[int, int, int], int] = {}
 
     def trap_label(self, code: int, loc: int) -> int:
         """Where to jump to trap with `code` at wasm operator `loc`."""
-        key = (code, loc)
+        key = (code, loc, self.frame_size)
         label = self._trap_numbers.get(key, -1)
         if label < 0:
             label = self._trap_numbers[key] = self.buffer.new_label()
             self.trap_labels.append(label)
             self.trap_codes.append(code)
             self.trap_locs.append(loc)
+            self.trap_frames.append(self.frame_size)
         return label
 
     def slow_path(self, kind: int, op: int, locations: list[int], loc: int, back: int) -> int:
         """Label of a new slow path."""
         entry = self.buffer.new_label()
-        self.slow_paths.append(SlowPath(kind, op, locations, loc, entry, back))
+        self.slow_paths.append(SlowPath(kind, op, locations, loc, entry, back, self.frame_size))
         return entry
 
     def emit_traps(self) -> None:
         buffer = self.buffer
-        for label, code, loc in zip(self.trap_labels, self.trap_codes, self.trap_locs, strict=True):
+        for label, code, loc, frame_size in zip(
+            self.trap_labels, self.trap_codes, self.trap_locs, self.trap_frames, strict=True
+        ):
+            buffer.frame(frame_size)
             buffer.source(loc)
             buffer.bind(label)
             self.emit_trap(code)

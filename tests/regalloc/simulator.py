@@ -58,16 +58,59 @@ def trace_vregs(code: Code, seed: int) -> list[tuple[int, ...]]:
     return trace
 
 
-def trace_locations(code: Code, allocation: Allocation, seed: int, scratch: int) -> list[tuple[int, ...]]:
-    """The same, with registers and slots, and the inserted moves."""
+class _Frame:
+    """Makes and takes down the frame where `allocation.framed` says so. Slots hold nothing good before and after."""
+
+    def __init__(self, code: Code, allocation: Allocation, held: dict[int, int], saved: int) -> None:
+        self.code = code
+        self.allocation = allocation
+        self.held = held
+        self.callers = {register: hash(("caller", register)) for register in range(32) if saved >> register & 1}
+        held.update(self.callers)
+        self.made = not allocation.framed or allocation.framed[0]
+
+    def change(self) -> None:
+        if self.made:
+            self.held.update(self.callers)
+        else:
+            self.check()
+        self.made = not self.made
+        for slot in range(self.allocation.spill_slots):
+            self.held[32 + slot] = hash(("no slot", slot))
+
+    def check(self) -> None:
+        """Without the frame, callee-saved registers are the caller's."""
+        for register, value in self.callers.items():
+            assert self.held[register] == value, f"register {register} is lost"
+
+    def start(self, b: int) -> None:
+        if self.allocation.changes_at_start(self.code.blocks[b], self.code.blocks):
+            self.change()
+        assert not self.allocation.framed or self.allocation.framed[b] == self.made
+
+    def end(self, b: int) -> None:
+        if self.allocation.changes_at_end(self.code.blocks[b]):
+            self.change()
+        if not self.made:
+            self.check()
+
+
+def trace_locations(
+    code: Code, allocation: Allocation, seed: int, scratch: int, saved: int = 0
+) -> list[tuple[int, ...]]:
+    """The same, with registers and slots, and the inserted moves. `saved`: the callee-saved registers."""
     rnd = random.Random(seed)
     held: dict[int, int] = {}
+    frame = _Frame(code, allocation, held, saved)
     trace: list[tuple[int, ...]] = []
     b = 0
     while len(trace) < MAX_STEPS:
         block = code.blocks[b]
+        frame.start(b)
         for index, inst in enumerate(block.insts):
             _run_moves(code, allocation, b, index, held, scratch)
+            if index == len(block.insts) - 1:
+                frame.end(b)
             shape = inst.shape
             kinds = shape.kinds
             label = _label(b, index)

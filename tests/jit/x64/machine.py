@@ -186,6 +186,7 @@ class Program:
         self.moves: list[dict[int, list[Move]]] = []
         self.spill_slots = 0
         self.used_registers = 0
+        self.framed: list[bool] = []
 
     def block(self, insts: list[Inst], succs: list[int] | None = None) -> int:
         block = MachineBlock(len(self.vcode.code.blocks))
@@ -199,5 +200,5 @@ class Program:
         blocks = self.vcode.code.blocks
         for block in blocks:
             block.preds = [other.number for other in blocks if block.number in other.succs]
-        allocation = Allocation(self.moves, self.spill_slots, self.used_registers)
+        allocation = Allocation(self.moves, self.spill_slots, self.used_registers, self.framed)
         return emit(self.vcode, allocation, settings or Settings(signals=False))

@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 import struct
+from bisect import bisect_right
 
 import capstone
 import pytest
@@ -109,6 +110,83 @@ def test_stack_limit(machine: Machine) -> None:
     offset = function.trap_offsets[function.trap_codes.index(trap_codes.STACK_OVERFLOW)]
     index = max(i for i, o in enumerate(function.frame_offsets) if o <= offset)
     assert function.frame_sizes[index] == 0
+
+
+def early_exit(spill_slots: int = 3) -> Program:
+    """Block 1 has the frame; 2 is a way around it; they meet in 3, which reads a stack argument."""
+    program = Program()
+    program.spill_slots = spill_slots
+    program.used_registers = 1 << RBX | 1 << R12
+    program.block([inst(x.TEST64, [RDI, RDI]), inst(x.BRANCH, [], x.CC_E)], [2, 1])
+    stack_argument = Amode(AMODE_INCOMING, displacement=0)
+    use = [inst(x.MOV64_I, [RBX], 5), inst(x.MOV64_I, [R12], 6), inst(x.MOV64, [RCX], 0, stack_argument)]
+    program.block([*use, inst(x.ADD64, [RCX, RCX, RBX]), inst(x.JMP, [])], [3])
+    program.block([inst(x.MOV64, [RCX], 0, stack_argument), inst(x.JMP, [])], [3])
+    program.block([inst(x.MOV64, [RAX], 0, stack_argument), inst(x.SUB64, [RCX, RCX, RAX]), inst(x.MOV64, [RAX, RCX]), RET])
+    program.moves[1][3] = [copy(SLOT, RBX), copy(SLOT + spill_slots - 1, R12)]
+    program.framed = [False, True, False, False]
+    return program
+
+
+@pytest.mark.parametrize("limit", [False, True])
+def test_frame_on_one_path(machine: Machine, limit: bool) -> None:
+    function = early_exit().emit(Settings(stack_limit=limit, signals=False))
+    address = machine.load(function)
+    machine.context[:8] = struct.pack("<Q", machine.put(bytes(32)))
+    executed = []
+    for argument, result in ((0, 0), (1, 5)):
+        steps = machine.single_step(address, function, [argument])
+        assert not steps.wrong
+        assert steps.preserved
+        executed.append(set(steps.offsets))
+        assert machine.call(address, [argument]).gpr == result
+    saves = {i.address for i in cs.disasm(function.code[: function.code_size], 0) if i.mnemonic in ("push", "pop")}
+    assert len(saves) == 4
+    assert not saves & executed[0] and saves < executed[1]
+
+
+def test_frames_that_need_registers_are_made_at_the_entry() -> None:
+    """A loop over many pages counts in r10 and r11, which blocks may use."""
+    assert text(early_exit(4096).emit(SIGNALS))[0] == "test rdi, rdi"
+    assert text(early_exit(4608).emit(SIGNALS))[0] == "push rbx"
+    assert text(early_exit(4608).emit(Settings(stack_guard=False, signals=False)))[4] == "test rdi, rdi"
+
+
+def test_blocks_that_change_the_frame_are_not_skipped() -> None:
+    program = Program()
+    program.used_registers = 1 << RBX
+    program.block([inst(x.BRANCH, [], x.CC_E)], [1, 2])
+    program.block([inst(x.JMP, [])], [3])
+    program.block([inst(x.JMP, [])], [3])
+    program.block([inst(x.MOV32_I, [RBX], 1), RET])
+    program.framed = [False, False, True, True]
+    assert text(program.emit(SIGNALS)) == ["jne 5", *["push rbx", "jmp 6"], "push rbx", "mov ebx, 1", "pop rbx", "ret"]
+
+
+def test_returns_with_and_without_the_frame() -> None:
+    """A jump to a return without the frame, out of a block with it, takes the frame down."""
+    program = Program()
+    program.used_registers = 1 << RBX
+    program.block([inst(x.BRANCH, [], x.CC_E)], [1, 2])
+    program.block([inst(x.MOV32_I, [RAX], 1), inst(x.JMP, [])], [3])
+    program.block([inst(x.MOV32_I, [RBX], 2), inst(x.JMP, [])], [3])
+    program.block([RET])
+    program.framed = [False, False, True, False]
+    lines = text(program.emit(SIGNALS))
+    assert lines[1:] == [*["mov eax, 1", "ret"], *["push rbx", "mov ebx, 2", "pop rbx", "ret"]]
+
+
+def test_traps_with_and_without_the_frame() -> None:
+    """One place in wasm, two sizes of the frame: two stubs."""
+    program = early_exit()
+    for block in (1, 3):
+        program.vcode.code.blocks[block].insts.insert(
+            0, inst(x.TRAP_IF, [], x.CC_E, None, trap_codes.INTEGER_OVERFLOW, 11)
+        )
+    program.moves[1] = {}
+    function = program.emit(SIGNALS)
+    sizes = [function.frame_sizes[bisect_right(function.frame_offsets, at) - 1] for at in function.trap_offsets]
+    assert sizes == [40, 0]
 
 
 def test_frame_areas_do_not_overlap(machine: Machine) -> None:
@@ -575,7 +653,7 @@ def test_where_traps_are_noted() -> None:
     assert [at[target] for target in targets] == [trap_codes.INTEGER_OVERFLOW] * 3 + [trap_codes.BAD_SIGNATURE] * 2
     assert {int(i.op_str, 0) for i in code.values() if i.mnemonic == "call"} == {last.address}
     assert [(r.kind, r.offset) for r in function.relocations] == [(RELOC_TRAP, last.address + 1)]
-    assert (function.frame_offsets[-1], function.frame_sizes[-1]) == (last.address, 0)
+    assert (list(function.frame_offsets), list(function.frame_sizes)) == ([0], [0])
 
 
 def test_traps_are_calls(machine: Machine) -> None:

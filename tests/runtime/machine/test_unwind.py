@@ -21,6 +21,7 @@ from brolga.runtime.machine.calls import call_layout, read_results, write_args
 from brolga.runtime.platform.linux import SA_ONSTACK, SA_SIGINFO
 
 LOG_STEPS = 200_000
+LONGEST_SUB = 7  # bytes of `sub rsp, imm32`
 
 STEP_HANDLER = """
     mov rcx, [rdx + {UC_RIP}]
@@ -94,6 +95,14 @@ WAT = """
     (if (i32.eqz (local.get 0)) (then (return (i32.const 0))))
     (block (br_if 0 (i32.gt_u (local.get 0) (i32.const 3))) (return (call $many (i32.const 0))))
     (i32.div_s (call $recursive (local.get 0)) (local.get 0)))
+  (func $guarded (param i32 i64 i64 i64 i64 i64 i64 i64) (result i32)
+    (if (i32.eq (local.get 0) (i32.const 1)) (then (return (i32.wrap_i64 (local.get 7)))))
+    (if (i32.and (local.get 0) (i32.const 1)) (then
+      (local.set 0 (i32.mul (local.get 0) (call $leaf (local.get 0))))))
+    (i32.add (local.get 0) (i32.wrap_i64 (local.get 6))))
+  (func $calls_guarded (type $i)
+    (call $guarded (local.get 0) (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5) (i64.const 6)
+      (i64.const 7)))
   (func $table (type $i)
     (block (block (block (br_table 0 1 2 (local.get 0)))
       (return (call_indirect (type $i) (i32.const 5) (i32.const 0))))
@@ -104,6 +113,7 @@ WAT = """
       (local.set 1 (i32.add (local.get 1) (call $early (local.get 0))))
       (local.set 1 (i32.add (local.get 1) (call $table (local.get 0))))
       (local.set 1 (i32.add (local.get 1) (call $floats (local.get 0))))
+      (local.set 1 (i32.add (local.get 1) (call $calls_guarded (local.get 0))))
       (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
       (br_if 0 (i32.ge_s (local.get 0) (i32.const 0))))
     (local.get 1)))
@@ -140,6 +150,7 @@ def test_frame_table_at_every_instruction(stepper: tuple[int, ctypes.Array[ctype
     steps = log[0]
     assert 500 < steps < LOG_STEPS
     functions = set()
+    late = set()  # functions that make their frame behind other code
     returns: list[int] = []  # where the return addresses of the active functions are
     previous_rsp = 0
     for i in range(steps):
@@ -150,6 +161,8 @@ def test_frame_table_at_every_instruction(stepper: tuple[int, ctypes.Array[ctype
         if function is None:
             continue  # a pad
         functions.add(index)
+        if len(function.frame_sizes) > 1 and function.frame_offsets[1] > LONGEST_SUB:
+            late.add(index)
         size = function.frame_sizes[bisect_right(function.frame_offsets, offset) - 1]
         place = rsp + size
         if not returns or (offset == 0 and place == rsp and place < returns[-1] and place == previous_rsp - 8):
@@ -162,4 +175,5 @@ def test_frame_table_at_every_instruction(stepper: tuple[int, ctypes.Array[ctype
             assert returns, (index, offset)
             assert place == returns[-1], f"function {index} at offset {offset:#x}: frame size {size}"
         previous_rsp = rsp
-    assert len(functions) == 9
+    assert len(functions) == 11
+    assert {5, 7} <= late  # $recursive, $guarded
