@@ -45,24 +45,34 @@ def expect_frameless(live: Liveness, caller_saved: int) -> list[bool]:
     blocks = live.code.blocks
     if len(blocks) < 3 or not flow.reducible:
         return []
-    rematerialised = -1
+    uses = live.uses
+    number = live.number
+    remat = live.code.remat
+    across = live.across
+    passed = 0  # of `across`
+    vreg_of = [-1] * len(live.vreg_of)  # by bit, as the walk reaches blocks
+    rematerialised = 0  # bits of what can be made again
     kept = [0] * len(blocks)  # what is in callee-saved registers at the end of a block, presumably
     needs = [False] * len(blocks)
     found = False
     node = _nodes(flow)
     for b in flow.order:
         block = blocks[b]
+        while passed < len(across) and uses[across[passed]][0] <= live.end[b]:
+            v = across[passed]
+            bit = 1 << number[v]
+            vreg_of[number[v]] = v
+            rematerialised = rematerialised & ~bit if remat[v] is None else rematerialised | bit
+            passed += 1
         held = 0
         if len(block.preds) == 1 and not block.params:
             held = kept[block.preds[0]] & live.live_in[b]
         needed = block.needs_frame or held != 0
         if live.clobbers[b] & caller_saved:
-            if rematerialised < 0:
-                rematerialised = _rematerialised(live)
-            across = _across_calls(live, b, caller_saved, rematerialised)
-            if across:
+            living = _across_calls(live, b, caller_saved, vreg_of, rematerialised)
+            if living:
                 needed = True
-                held |= across
+                held |= living
         if needed:
             if node[b] == 0:
                 return []
@@ -75,18 +85,8 @@ def expect_frameless(live: Liveness, caller_saved: int) -> list[bool]:
     return [not has for has in framed]
 
 
-def _rematerialised(live: Liveness) -> int:
-    """The mask of what can be made again."""
-    mask = 0
-    remat = live.code.remat
-    for number, v in enumerate(live.vreg_of):
-        if remat[v] is not None:
-            mask |= 1 << number
-    return mask
-
-
-def _across_calls(live: Liveness, b: int, caller_saved: int, rematerialised: int) -> int:
-    """What lives across calls in block b, as a mask; some bit outside of all masks for values that live in b only."""
+def _across_calls(live: Liveness, b: int, caller_saved: int, vreg_of: list[int], rematerialised: int) -> int:
+    """What lives across calls in block b, as a mask; a bit outside of all masks stands for values that live in b only."""
     block = live.code.blocks[b]
     uses = live.uses
     remat = live.code.remat
@@ -113,9 +113,9 @@ def _across_calls(live: Liveness, b: int, caller_saved: int, rematerialised: int
     while own:
         lowest = own & -own
         own ^= lowest
-        if uses[live.vreg_of[lowest.bit_length() - 1]][0] < call:
+        if uses[vreg_of[lowest.bit_length() - 1]][0] < call:
             across |= lowest
-    return across | (1 << len(live.vreg_of) if local else 0)
+    return across | (1 << len(vreg_of) if local else 0)
 
 
 def place_frame(
