@@ -1,4 +1,4 @@
-"""Random functions as machine code against the interpreter. The seeds run here are fixed; `python -m tests.jit.lower.test_random_ir
+"""Random functions as machine code against the interpreter, with random transformations switched off. The seeds run here are fixed; `python -m tests.jit.lower.test_random_ir
 FIRST COUNT` runs more."""
 
 from __future__ import annotations
@@ -7,6 +7,8 @@ import random
 import sys
 
 import pytest
+
+from brolga.jit.transformations import TRANSFORMATIONS, names_of
 
 from ...ir.functions import EDGES
 from ..native import ALL_FEATURES, CPU_FEATURES, PLATFORMS, Native, Program, settings_for
@@ -22,11 +24,15 @@ def run_seed(native: Native, seed: int, size: int = 60) -> None:
         features = ALL_FEATURES
         if rng.random() < 0.4:
             features = frozenset(name for name in CPU_FEATURES if rng.random() < 0.5)
-        program.load(native, settings_for(platform, features))
+        settings = settings_for(platform, features)
+        share = rng.choice([0.0, 0.1, 0.5, 1.0])
+        settings.off = sum([row.bit for row in TRANSFORMATIONS if rng.random() < share])
+        program.load(native, settings)
         for args in rows:
             expected = program.interpret(native, 10, args)
             result = program.run(native, 10, args)
-            assert result == expected, f"seed {seed}, {platform}, {sorted(features)}, {[hex(a) for a in args]}"
+            where = f"seed {seed}, {platform}, {sorted(features)}, without {names_of(settings.off)}"
+            assert result == expected, f"{where}, {[hex(a) for a in args]}"
 
 
 @pytest.mark.parametrize("seed", range(60))
