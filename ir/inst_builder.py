@@ -18,6 +18,7 @@ from typing import Final, final
 
 from .function import NO_TARGETS, NO_VALUE, Block, Function, Inst
 from .opcodes import (
+    BITCAST,
     COMMUTES,
     CONTEXT,
     CTX_LOAD,
@@ -25,6 +26,7 @@ from .opcodes import (
     FCMP,
     FCONST,
     FLAGS,
+    ICC_NE,
     ICC_SWAPPED,
     ICMP,
     ICONST,
@@ -35,7 +37,8 @@ from .opcodes import (
     TRAPNZ,
     TRAPZ,
 )
-from .types import I32, I64, VOID
+from .trap_codes import FACT_PASSED, FACT_UNCHANGED
+from .types import F32, I32, I64, IS_FLOAT, VOID
 
 PARAM: Final = OPCODE_COUNT  # opcode of the pseudo instruction that defines block parameters in `defs`
 
@@ -67,6 +70,7 @@ class Rules:
     shares_loads      equal loads of what never changes are one
     shares_checks     a trap that an equal one in a dominating block has let pass is left out
     sees_through      branches and traps test what a comparison with zero compares
+    checks_facts      what the sharing of loads and checks relies on is checked at run time: FACT_* in trap_codes.py
     folds_branches    branches and traps on constants, and branches with one target only, become jumps, traps or nothing
     """
 
@@ -86,6 +90,7 @@ class Rules:
         "shares_checks",
         "sees_through",
         "folds_branches",
+        "checks_facts",
     )
 
     def __init__(self) -> None:
@@ -104,6 +109,7 @@ class Rules:
         self.shares_checks = True
         self.sees_through = True
         self.folds_branches = True
+        self.checks_facts = False
 
 
 class InstBuilder:
@@ -305,13 +311,30 @@ class InstBuilder:
 
     def ctx_load(self, type: int, offset: int, readonly: bool) -> int:
         if readonly and self.rules.shares_loads:
-            return self.share((CTX_LOAD, type, offset), CTX_LOAD, type, [], offset, 1)
+            made = len(self._value_types)
+            value = self.share((CTX_LOAD, type, offset), CTX_LOAD, type, [], offset, 1)
+            if self.rules.checks_facts and value < made:
+                self._check_unchanged(type, value, self.emit(CTX_LOAD, type, [], offset, 0))
+            return value
         return self.emit(CTX_LOAD, type, [], offset, int(readonly))
 
     def ptr_load(self, type: int, address: int, offset: int, readonly: bool) -> int:
         if readonly and self.rules.shares_loads:
-            return self.share((PTR_LOAD, type, address, offset), PTR_LOAD, type, [address], offset, 1)
+            made = len(self._value_types)
+            value = self.share((PTR_LOAD, type, address, offset), PTR_LOAD, type, [address], offset, 1)
+            if self.rules.checks_facts and value < made:
+                self._check_unchanged(type, value, self.emit(PTR_LOAD, type, [address], offset, 0))
+            return value
         return self.emit(PTR_LOAD, type, [address], offset, int(readonly))
+
+    def _check_unchanged(self, type: int, value: int, again: int) -> None:
+        """Trap if `again`, loaded now, has other bits than `value`, loaded before."""
+        if IS_FLOAT[type]:
+            integer = I32 if type == F32 else I64
+            value = self.emit(BITCAST, integer, [value], 0, type)
+            again = self.emit(BITCAST, integer, [again], 0, type)
+            type = integer
+        self.emit_effect(TRAPNZ, VOID, [self.emit(ICMP, I32, [value, again], ICC_NE, type)], FACT_UNCHANGED, 0)
 
     # Traps
 
@@ -336,6 +359,8 @@ class InstBuilder:
         key = (op, c)
         block = self._checked.get(key, -1)
         if block != -1 and self.active[block]:
+            if self.rules.checks_facts:
+                self.emit_effect(op, VOID, [c], FACT_PASSED, 0)
             return
         if self.rules.shares_checks:
             self._checked[key] = self.block.number

@@ -174,6 +174,8 @@ class _Frame:
         else:
             self._access(inst, form)
             return
+        if result >> TYPE_BITS[inst.type]:
+            raise AssertionError(f"{OPCODE_NAMES[inst.op]} gives {result:#x}, which is no value of its type")
         values[inst.result] = result
 
     def _access(self, inst: Inst, form: int) -> None:

@@ -15,7 +15,7 @@ from typing import Final, final
 
 from brolga.ir.errors import CompileError, LimitError
 from brolga.ir.function import Function
-from brolga.ir.passes import block_params, branches, dce, induction, unreachable
+from brolga.ir.passes import block_params, branches, dce, facts, induction, unreachable
 from brolga.ir.verifier import verify
 from brolga.regalloc.allocate import allocate
 from brolga.regalloc.checker import check
@@ -103,6 +103,8 @@ def compile_ir(
                 verify(function)
             if knobs.dumps(stage, function):
                 debug.dump(knobs, stage, function, debug.describe_ir(function))
+        if settings.check_facts:
+            facts.run(function)
         times.end(phases.PASSES)
 
         stage = "lower"

@@ -29,6 +29,7 @@ class Settings:
     fuel             functions account for the fuel that they use at ACTIVATION_FUEL
     opt_level        0: no optimisation beyond what building gives, 1: cheap passes, 2: all
     features         the set of names from CPU_FEATURES that may be used
+    check_facts      what analyses say (of bits, fields, sums, loads) is checked at run time, and traps if it is wrong: for debugging
     off              the transformations that are switched off: a mask of the bits in transformations.py
     """
 
@@ -43,6 +44,7 @@ class Settings:
         "fuel",
         "stack_limit",
         "off",
+        "check_facts",
     )
 
     def __init__(
@@ -57,6 +59,7 @@ class Settings:
         fuel: bool = False,
         stack_limit: bool = False,
         off: int = 0,
+        check_facts: bool = False,
     ) -> None:
         self.memory_base = memory_base
         self.bounds = bounds
@@ -68,13 +71,14 @@ class Settings:
         self.fuel = fuel
         self.stack_limit = stack_limit
         self.off = off
+        self.check_facts = check_facts
 
     def describe(self) -> str:
         """All but the CPU features, as text: code compiled with settings that read alike fits in the same places."""
         return (
             f"memory_base={self.memory_base} bounds={self.bounds} signals={int(self.signals)} "
             f"stack_guard={int(self.stack_guard)} poll={int(self.poll)} opt_level={self.opt_level} fuel={int(self.fuel)} "
-            f"stack_limit={int(self.stack_limit)} off={','.join(names_of(self.off))}"
+            f"stack_limit={int(self.stack_limit)} off={','.join(names_of(self.off))} check_facts={int(self.check_facts)}"
         )
 
     def describe_features(self) -> str:
@@ -99,6 +103,7 @@ class Settings:
             fuel=values.pop("fuel", 0) != 0,
             stack_limit=values.pop("stack_limit", 0) != 0,
             off=values.pop("off", 0),
+            check_facts=values.pop("check_facts", 0) != 0,
         )
         if settings.describe() != description or values:
             raise ValueError(f"unknown settings: {description}")

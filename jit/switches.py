@@ -36,7 +36,7 @@ from .transformations import (
     SLOT_OPERANDS,
 )
 
-_rules: Final[dict[int, Rules]] = {0: RULES}
+_rules: Final[dict[tuple[int, bool], Rules]] = {(0, False): RULES}
 _policies: Final[dict[int, Policy]] = {0: DEFAULT_POLICY}
 _BUILDER: Final = (
     FOLD | INTEGER | SHIFTS | EXTEND | COMPARE | SELECT | DIVISION | FLOAT
@@ -48,10 +48,10 @@ _ALLOCATOR: Final = (
 )  # fmt: skip
 
 
-def builder_rules(off: int) -> Rules:
+def builder_rules(off: int, check_facts: bool = False) -> Rules:
     """What the IR's builder simplifies if the transformations `off` are switched off."""
     off &= _BUILDER
-    rules = _rules.get(off)
+    rules = _rules.get((off, check_facts))
     if rules is None:
         rules = file_rules(frozenset([name for name in FAMILIES if not BY_NAME[f"{name}_rules"].bit & off]))
         rules.shares = not off & GVN
@@ -59,7 +59,8 @@ def builder_rules(off: int) -> Rules:
         rules.shares_checks = not off & SHARED_CHECKS
         rules.sees_through = not off & SEEN_CONDITIONS
         rules.folds_branches = not off & FOLDED_BRANCHES
-        _rules[off] = rules
+        rules.checks_facts = check_facts
+        _rules[off, check_facts] = rules
     return rules
 
 

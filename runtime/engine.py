@@ -96,6 +96,7 @@ class Engine(Managed):
             raise TypeError("expected Config")
         self.machine: Machine = machine(config._platform or os.environ.get("BROLGA_PLATFORM", "linux"))
         self.settings = self.machine.settings(config._opt_level, off=config._off | _off_by_environment())
+        self.settings.check_facts = os.environ.get("BROLGA_CHECK", "") not in ("", "0")
         self.settings.fuel = config._fuel
         self.max_stack = _max_stack(config)
         self.settings.stack_limit = self.max_stack > 0

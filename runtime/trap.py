@@ -173,7 +173,8 @@ class Trap(BrolgaError):
     @property
     def message(self) -> str:
         self.ptr()
-        reason = self.reason if self._code < 0 else f"wasm trap: {self.reason}"
+        is_wasm = 0 <= self._code < trap_codes.FIRST_FACT
+        reason = f"wasm trap: {self.reason}" if is_wasm else self.reason
         frames = self._made_frames()
         if not frames:
             return reason

@@ -74,7 +74,7 @@ def translate(module: Module, index: int, layout: ContextLayout, settings: Setti
     type = module.types[body.type_index]
     function = Function(module.func_name(index), index, ir_signature(type), signatures_of(module))
     constructs = analyse_constructs(module, index, bool(settings.off & LIVE_LOCALS))
-    state = State(module, layout, function, constructs, builder_rules(settings.off))
+    state = State(module, layout, function, constructs, builder_rules(settings.off, settings.check_facts))
     builder = state.builder
 
     entry = builder.create_block()

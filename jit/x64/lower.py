@@ -22,6 +22,7 @@ from brolga.regalloc.operand import Code
 from ..settings import Settings
 from . import insts as m
 from .block_order import order_blocks
+from .fact_checks import check_results
 from .lower_branch import (
     lower_br_table,
     lower_brif,
@@ -73,7 +74,7 @@ from .lower_integer import (
     lower_shift,
     lower_uextend,
 )
-from .lower_memory import lower_context, lower_load, lower_store
+from .lower_memory import lower_context, lower_load, lower_store, repeat_sunk
 from .lower_select import lower_select
 from .lowering import (
     ORDER,
@@ -193,10 +194,17 @@ def _make_hoisted(lo: Lowering, number: int) -> None:
         lo.out.extend(hoisted)
 
 
+def _repeat(lo: Lowering, inst: Inst) -> None:
+    start = len(lo.out)
+    repeat_sunk(lo, inst)
+    _reverse(lo, start)
+
+
 def _lower_block(lo: Lowering, insts: list[Inst], number: int) -> None:
     needed = lo.needed
     out = lo.out
     load_order = lo.load_order
+    checks_facts = lo.checks_facts
     position = len(insts) - 1
     while position >= 0:
         inst = insts[position]
@@ -205,9 +213,13 @@ def _lower_block(lo: Lowering, insts: list[Inst], number: int) -> None:
         order = ORDER[op]
         if order == ORDER_PURE or order == ORDER_READ:
             if not needed[inst.result]:
+                if checks_facts:
+                    _repeat(lo, inst)
                 continue
         elif order == ORDER_SANDBOXED_READ:
             if load_order[inst.result] < 0:  # folded
+                if checks_facts:
+                    _repeat(lo, inst)
                 continue
         elif order == ORDER_TRAP:
             lo.trap_order -= 1
@@ -217,6 +229,8 @@ def _lower_block(lo: Lowering, insts: list[Inst], number: int) -> None:
         start = len(out)
         lo.loc = inst.loc
         LOWER[op](lo, inst)
+        if checks_facts and inst.result >= 0:
+            check_results(lo, inst)
         if len(out) - start > 1:
             group = out[start:]
             group.reverse()

@@ -43,6 +43,7 @@ from brolga.ir.opcodes import (
 from brolga.ir.types import I32, I64
 
 from . import insts as m
+from .fact_checks import check_in_table
 from .lower_float import emit_with_float
 from .lower_integer import SETS_FLAGS
 from .lower_memory import emit_with_load
@@ -354,6 +355,8 @@ def lower_br_table(lo: Lowering, inst: Inst) -> None:
     index = inst.args[0]
     if lo.omits_table_clamps and lo.upper_bound(index) <= last:
         vreg = lo.use(index)
+        if lo.checks_facts:
+            check_in_table(lo, vreg, last)
     else:
         unclamped = lo.use(index)
         limit, vreg = lo.gpr(), lo.gpr()

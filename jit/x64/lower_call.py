@@ -22,6 +22,7 @@ from .abi import (
     assign_results,
     stack_slots,
 )
+from .fact_checks import check_zero_extended
 from .inst import AMODE_INCOMING, AMODE_OUTGOING, AMODE_REGISTERS, AMODE_SLOT, AMODE_VMCTX, NO_OPERAND, Amode
 from .inst import Inst as MachInst
 from .lower_memory import stored_value
@@ -181,6 +182,9 @@ def lower_entry(lo: Lowering, params: list[int]) -> None:
         if location >= ON_STACK and lo.needed[value]:
             slot = Amode(AMODE_INCOMING, displacement=8 * (location - ON_STACK))
             lo.emit_mem(_LOAD[lo.function.value_types[value]], [value], slot)
+    if lo.checks_facts:
+        for value in params:
+            check_zero_extended(lo, value)
 
 
 def lower_loop_head(lo: Lowering) -> None:

@@ -53,13 +53,14 @@ from brolga.ir.opcodes import (
     ULOAD16,
     ULOAD32,
 )
-from brolga.ir.trap_codes import MEMORY_OUT_OF_BOUNDS
-from brolga.ir.types import F32, F64, I32, I64, TYPE_BITS
+from brolga.ir.trap_codes import FACT_SAME_LOAD, MEMORY_OUT_OF_BOUNDS
+from brolga.ir.types import F32, F64, I32, I64, IS_FLOAT, TYPE_BITS
 
 from ..vmctx import CTX_MEMORY0_RECORD, MEMORY_BASE, MEMORY_LENGTH
 from . import insts as m
 from .abi import R14
 from .bit_fields import scaled_field
+from .fact_checks import check_no_wrap
 from .inst import AMODE_REGISTERS, AMODE_VMCTX, NO_OPERAND, Amode
 from .lowering import Lowering, fits_signed32, signed32
 
@@ -263,6 +264,8 @@ def _bounded_amode(lo: Lowering, value: int, inst: Inst, offset: int, operands: 
     if inst.op == ISHL:
         scale = _small_shift(lo, value)
         if scale > 0 and lo.upper_bound(inst.args[0]) << scale <= 0xFFFF_FFFF:
+            if lo.checks_facts:
+                check_no_wrap(lo, lo.use(inst.args[0]), -1, scale, 0)
             return _memory0(lo, operands, lo.use(inst.args[0]), offset, scale)
     elif inst.op == IADD and not lo.needed[value]:
         x, y = inst.args
@@ -271,8 +274,12 @@ def _bounded_amode(lo: Lowering, value: int, inst: Inst, offset: int, operands: 
         if constant.op == ICONST:
             offset += constant.imm
             if bound + constant.imm <= 0xFFFF_FFFF and offset < 0x8000_0000:
+                if lo.checks_facts:
+                    check_no_wrap(lo, lo.use(x), -1, 0, constant.imm)
                 return _memory0(lo, operands, lo.use(x), offset)
         elif lo.gs and bound + lo.upper_bound(y) <= 0xFFFF_FFFF:
+            if lo.checks_facts:
+                check_no_wrap(lo, lo.use(x), lo.use(y), 0, 0)
             operands.append(lo.use(x))
             operands.append(lo.use(y))
             return Amode(AMODE_REGISTERS, len(operands) - 2, len(operands) - 1, 0, offset, -1, True)
@@ -370,9 +377,39 @@ def emit_with_load(lo: Lowering, op: int, operands: list[int], value: int, imm: 
     lo.sink(value)
     loc = lo.loc
     lo.loc = inst.loc  # a fault belongs to the load
+    if lo.checks_facts:
+        _check_sunk(lo, inst)
     amode = access_amode(lo, inst, operands)
     lo.emit_mem(op, operands, amode, imm, access_trap(lo, inst))
     lo.loc = loc
+
+
+def _check_sunk(lo: Lowering, inst: Inst) -> None:
+    """The load gives here what it gives where it stands, where `repeat_sunk` makes it too: nothing between writes there."""
+    early = lo.gpr()
+    lo.early[inst.result] = early
+    late = lo.gpr()
+    _load_bits(lo, inst, late)
+    lo.emit(m.CMP64, [late, early])
+    lo.emit_trap(m.TRAP_IF, [], m.CC_NE, FACT_SAME_LOAD)
+
+
+def repeat_sunk(lo: Lowering, inst: Inst) -> None:
+    """The load that has been folded into its user, where it stands, if that is to be checked."""
+    early = lo.early.get(inst.result, -1)
+    if early >= 0:
+        lo.loc = inst.loc
+        _load_bits(lo, inst, early)
+
+
+def _load_bits(lo: Lowering, inst: Inst, vreg: int) -> None:
+    """The load into an integer register."""
+    type = inst.type
+    if IS_FLOAT[type]:
+        type = I32 if type == F32 else I64
+    operands = [vreg]
+    amode = access_amode(lo, inst, operands)
+    lo.emit_mem(LOAD_ROWS[inst.op][type], operands, amode, 0, access_trap(lo, inst))
 
 
 def lower_context(lo: Lowering, inst: Inst) -> None:
@@ -450,6 +487,8 @@ def _modify(lo: Lowering, inst: Inst, value: int) -> bool:
     operands: list[int] = []
     imm = 0
     lo.sink(x)
+    if lo.checks_facts:
+        _check_sunk(lo, lo.defs[x])
     if constant.op == ICONST and (bits < 64 or fits_signed32(constant.imm)):
         op = _MODIFY_IMM[operation.op][bits]
         imm = constant.imm & ((1 << bits) - 1)

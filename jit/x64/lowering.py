@@ -22,33 +22,25 @@ from typing import Final, final
 
 from brolga.ir.function import Function, Inst
 from brolga.ir.opcodes import (
-    BAND,
     CALLS,
     CAN_TRAP,
-    CLZ,
     CTX_LOAD,
-    CTZ,
-    FCMP,
     FCONST,
     FLAGS,
     IADD,
-    ICMP,
     ICONST,
     IREDUCE,
     ISHL,
     LOAD,
     OPCODE_COUNT,
-    POPCNT,
     PTR_LOAD,
     READS,
     TERMINATOR,
     UEXTEND,
-    ULOAD8,
-    ULOAD16,
-    USHR,
     WRITES,
 )
-from brolga.ir.types import F32, I32, I64, IS_FLOAT, TYPE_BITS, TYPE_MASK
+from brolga.ir.rules.known_bits import ones_by_definition
+from brolga.ir.types import F32, I32, I64, IS_FLOAT
 from brolga.regalloc.operand import GPR, XMM, Code
 
 from .. import transformations as t
@@ -96,7 +88,6 @@ ORDER: Final[list[int]] = [_order_of(flags) for flags in FLAGS]
 
 _SUNK: Final = -1  # in `load_order`: folded into its user
 
-_BOUND_DEPTH: Final = 3
 _HOISTED_FLOATS: Final = 8
 
 
@@ -126,6 +117,8 @@ class Lowering:
     many_floats there are more float constants than registers for them in a loop: better read from memory where that is possible
     hoisted     by block: the instructions that make constants at its end
     use_kind    USE_KIND, but for what is switched off; `hides_integers`, `hides_floats`: constants are OPAQUE
+
+    checks_facts  Settings.check_facts; `early`: by value of a folded load, the vreg of another load where it stood
 
     The bools from `folds_loads` on say which transformations are not switched off (transformations.py).
     """
@@ -158,6 +151,8 @@ class Lowering:
         "bmi1",
         "bmi2",
         "avx",
+        "checks_facts",
+        "early",
         "use_kind",
         "hides_integers",
         "hides_floats",
@@ -223,6 +218,8 @@ class Lowering:
         self._hoisted_vregs: dict[tuple[int, int, int], int] = {}
         self._context_slot = -1
         self._end_orders: list[int] = []
+        self.checks_facts = settings.check_facts
+        self.early: dict[int, int] = {}
         self._read_switches(settings.off)
         self._scan()
 
@@ -247,7 +244,7 @@ class Lowering:
         self.lea = not off & t.LEA
         self.fuses_compares = not off & t.FUSED_COMPARES
         self.tests_bits = not off & t.TESTED_BITS
-        self.reuses_flags = not off & t.REUSED_FLAGS
+        self.reuses_flags = not off & t.REUSED_FLAGS and not self.checks_facts  # checks would come between
         self.bit_manipulation = self.bmi1 and not off & t.BIT_MANIPULATION
         self.bit_fields = self.bmi2 and not off & t.BIT_FIELDS
         self.float_min_max = not off & t.FLOAT_MIN_MAX
@@ -453,32 +450,9 @@ class Lowering:
     def is_sunk(self, value: int) -> bool:
         return self.load_order[value] == _SUNK
 
-    def upper_bound(self, value: int, depth: int = _BOUND_DEPTH) -> int:
+    def upper_bound(self, value: int) -> int:
         """A number that the integer `value`, as unsigned, does not exceed."""
-        inst = self.defs[value]
-        op = inst.op
-        if op == ICONST:
-            return inst.imm
-        if op == ULOAD8:
-            return 0xFF
-        if op == ULOAD16:
-            return 0xFFFF
-        if op == ICMP or op == FCMP:
-            return 1
-        type = self.function.value_types[value]
-        if op == CLZ or op == CTZ or op == POPCNT:
-            return TYPE_BITS[type]
-        if depth > 0:
-            if op == BAND:
-                bound = self.upper_bound(inst.args[1], depth - 1)
-                return min(bound, self.upper_bound(inst.args[0], depth - 1))
-            if op == USHR:
-                count = self.defs[inst.args[1]]
-                if count.op == ICONST:
-                    return self.upper_bound(inst.args[0], depth - 1) >> (count.imm & (TYPE_BITS[type] - 1))
-            if op == UEXTEND or op == IREDUCE:
-                return min(self.upper_bound(inst.args[0], depth - 1), TYPE_MASK[I32])
-        return TYPE_MASK[type]
+        return ones_by_definition(self.defs, self.function.value_types, value)
 
     # Emission
 

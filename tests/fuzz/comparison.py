@@ -17,7 +17,7 @@ from brolga.jit.transformations import TRANSFORMATIONS, names_of
 
 def brolga_engine(seed: int, fuel: bool = False) -> brolga.Engine:
     """An engine in one of many configurations: half are the default, the others vary platform, optimisation, CPU features,
-    eagerness, which transformations are done, and whether every stage is verified. With `fuel` all consume it."""
+    eagerness, which transformations are done, whether code checks what the compiler relied on, and whether every stage is verified. With `fuel` all consume it."""
     choose = random.Random(f"engine {seed}")
     KNOBS.verify = choose.random() < 0.3
     config = brolga.Config()
@@ -31,6 +31,7 @@ def brolga_engine(seed: int, fuel: bool = False) -> brolga.Engine:
         config.max_wasm_stack = 2 << 20
     config.optimizations_off = choose_off(seed)
     engine = brolga.Engine(config)
+    engine.settings.check_facts = random.Random(f"facts {seed}").random() < 0.3
     engine.settings.features = frozenset(name for name in engine.settings.features if choose.random() < 0.6)
     return engine
 

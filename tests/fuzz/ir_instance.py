@@ -13,6 +13,7 @@ from typing import Any, Final
 from brolga.ir.errors import InterpreterTrap
 from brolga.ir.function import Function
 from brolga.ir.interpreter import Environment, interpret
+from brolga.ir.passes import facts
 from brolga.ir.trap_codes import MEMORY_OUT_OF_BOUNDS, TABLE_OUT_OF_BOUNDS
 from brolga.ir.verifier import verify
 from brolga.jit import vmctx
@@ -151,13 +152,15 @@ class IrInstance(Environment):
     # Calls
 
     def function(self, func: int) -> Function:
-        """The IR of a defined function, as the back end gets it."""
+        """The IR of a defined function, as the back end gets it, with the checks of what rules and selection rely on."""
         if func not in self.functions:
-            function = translate(self.module, func, self.layout, Settings())
+            function = translate(self.module, func, self.layout, Settings(check_facts=True))
             verify(function)
             for entry in PASSES:
                 entry.run(function)
                 verify(function)
+            facts.run(function)
+            verify(function)
             self.functions[func] = function
         return self.functions[func]
 

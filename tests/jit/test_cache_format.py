@@ -221,6 +221,7 @@ def test_settings_that_differ_read_differently() -> None:
         "fuel": True,
         "stack_limit": True,
         "off": mask_of(["gvn"]),
+        "check_facts": True,
     }
     names = {name for name in dir(base) if not name.startswith(("_", "describe")) and name != "parse"}
     assert names == {*variants, "features"}, "a new setting has to be part of `describe`"

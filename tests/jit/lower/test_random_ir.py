@@ -1,4 +1,4 @@
-"""Random functions as machine code against the interpreter, with random transformations switched off. The seeds run here are fixed; `python -m tests.jit.lower.test_random_ir
+"""Random functions as machine code against the interpreter, with random transformations switched off, and checks of facts. The seeds run here are fixed; `python -m tests.jit.lower.test_random_ir
 FIRST COUNT` runs more."""
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def run_seed(native: Native, seed: int, size: int = 60) -> None:
         settings = settings_for(platform, features)
         share = rng.choice([0.0, 0.1, 0.5, 1.0])
         settings.off = sum([row.bit for row in TRANSFORMATIONS if rng.random() < share])
+        settings.check_facts = rng.random() < 0.3
         program.load(native, settings)
         for args in rows:
             expected = program.interpret(native, 10, args)

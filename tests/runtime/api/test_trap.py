@@ -3,11 +3,14 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import re
 from typing import Any
 
 import pytest
 
-from brolga import ExitTrap, Instance, Module, Store, Trap, TrapCode
+from brolga import Engine, ExitTrap, Func, Instance, Module, Store, Trap, TrapCode
+from brolga.ir.passes import facts
+from brolga.jit.code import COMPILED
 
 _KINDS = [
     ("unreachable", TrapCode.UNREACHABLE, "unreachable"),
@@ -180,3 +183,24 @@ def test_frames_outlive_module_and_store() -> None:
     del run, store, caught
     gc.collect()
     assert [(frame.func_name, frame.module_name) for frame in trap.frames] == [("f", "m")]
+
+
+@pytest.mark.skipif(COMPILED, reason="functions of the compiled compiler cannot be replaced")
+def test_a_fact_that_does_not_hold_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With BROLGA_CHECK=1 what the compiler relied on is checked: here a wrong fact about the bits of a byte."""
+    monkeypatch.setenv("BROLGA_CHECK", "1")
+    monkeypatch.setattr(facts, "ones_by_definition", lambda defs, types, value: 0x7F)
+    text = """(module (memory 1) (data (i32.const 0) "\\80")
+        (func $byte (export "byte") (result i32) (i32.load8_u (i32.const 0))))"""
+    store = Store(Engine())
+    module = Module(store.engine, text)
+    function = Instance(store, module, []).exports(store)["byte"]
+    assert isinstance(function, Func)
+    with pytest.raises(Trap) as caught:
+        function(store)
+    assert caught.value.trap_code is None
+    assert re.fullmatch(
+        r"error while executing at wasm backtrace:\n    0: +0x[0-9a-f]+ - <unknown>!byte\n\n"
+        r"Caused by:\n    compiler fact does not hold: bits that are zero",
+        str(caught.value),
+    )
