@@ -31,7 +31,7 @@ def brolga_engine(seed: int, fuel: bool = False) -> brolga.Engine:
         config.max_wasm_stack = 2 << 20
     config.optimizations_off = choose_off(seed)
     engine = brolga.Engine(config)
-    engine.settings.check_facts = random.Random(f"facts {seed}").random() < 0.3
+    engine.settings.check_facts |= random.Random(f"facts {seed}").random() < 0.3
     engine.settings.features = frozenset(name for name in engine.settings.features if choose.random() < 0.6)
     return engine
 
