@@ -35,7 +35,9 @@ NULL_REFERENCE: Final = _trap("null_reference", "null reference")
 FACT_KNOWN_BITS: Final = _trap("fact_known_bits", "compiler fact does not hold: bits that are zero")
 FACT_UNCHANGED: Final = _trap("fact_unchanged", "compiler fact does not hold: a field that never changes")
 FACT_PASSED: Final = _trap("fact_passed", "compiler fact does not hold: a check that has passed before")
-FACT_ZERO_EXTENDED: Final = _trap("fact_zero_extended", "compiler fact does not hold: an i32 is zero-extended in its register")
+FACT_ZERO_EXTENDED: Final = _trap(
+    "fact_zero_extended", "compiler fact does not hold: an i32 is zero-extended in its register"
+)
 FACT_NO_WRAP: Final = _trap("fact_no_wrap", "compiler fact does not hold: a sum in an address does not wrap")
 FACT_IN_TABLE: Final = _trap("fact_in_table", "compiler fact does not hold: an index is in its jump table")
 FACT_SAME_LOAD: Final = _trap("fact_same_load", "compiler fact does not hold: a load gives the same where it is folded")
