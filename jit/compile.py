@@ -56,6 +56,7 @@ PASSES: Final = (
     Pass("branches", branches.run, 0, BRANCHES),
     Pass("induction", induction.run, 2, INDUCTION),
 )
+CHECKED_PASSES: Final = (*PASSES, Pass("facts", facts.run, 0, 0))
 
 
 def compile_function(
@@ -94,7 +95,7 @@ def compile_ir(
 
         times.start()
         level = settings.opt_level if knobs.opt_level < 0 else knobs.opt_level
-        for entry in PASSES:
+        for entry in CHECKED_PASSES if settings.check_facts else PASSES:
             if entry.level > level or settings.off & entry.switch:
                 continue
             stage = entry.name
@@ -103,8 +104,6 @@ def compile_ir(
                 verify(function)
             if knobs.dumps(stage, function):
                 debug.dump(knobs, stage, function, debug.describe_ir(function))
-        if settings.check_facts:
-            facts.run(function)
         times.end(phases.PASSES)
 
         stage = "lower"

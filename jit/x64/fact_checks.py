@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from brolga.ir.function import Inst
 from brolga.ir.opcodes import CALLS, FLAGS
-from brolga.ir.trap_codes import FACT_IN_TABLE, FACT_NO_WRAP, FACT_ZERO_EXTENDED
+from brolga.ir.trap_codes import FACT_CONVERTS, FACT_IN_TABLE, FACT_NO_WRAP, FACT_ZERO_EXTENDED
 from brolga.ir.types import I32
 
 from . import insts as m
@@ -51,3 +51,10 @@ def check_in_table(lo: Lowering, index: int, last: int) -> None:
     """The vreg `index` is not greater than `last`."""
     lo.emit(m.CMP32_I, [index], last)
     lo.emit_trap(m.TRAP_IF, [], m.CC_A, FACT_IN_TABLE)
+
+
+def check_converted(lo: Lowering, vreg: int, wide: bool) -> None:
+    """`cvtts*2si` to 64 bits (`wide`) or 32 has not given the least integer, as it does for what is out of range; only that
+    overflows when 1 is subtracted."""
+    lo.emit(m.CMP64_I if wide else m.CMP32_I, [vreg], 1)
+    lo.emit_trap(m.TRAP_IF, [], m.CC_O, FACT_CONVERTS)

@@ -30,6 +30,7 @@ from brolga.ir.types import F32, I32, I64, IS_FLOAT
 
 from . import insts as m
 from .block_order import NO_BLOCK
+from .fact_checks import check_converted
 from .guards import always_converts
 from .lower_memory import emit_with_load
 from .lowering import Lowering
@@ -255,6 +256,8 @@ def lower_to_integer(lo: Lowering, inst: Inst) -> None:
             else:
                 row = m.CVTTSD2SI32 if narrow else m.CVTTSD2SI64
             emit_with_float(lo, row, [inst.result], inst.args[0])
+            if lo.checks_facts:
+                check_converted(lo, inst.result, not narrow)
             return
     lo.emit(_TO_INTEGER[inst.op][inst.type][inst.aux], [inst.result, lo.use(inst.args[0])])
 

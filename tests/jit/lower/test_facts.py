@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from brolga.ir.builder import FunctionBuilder
+from brolga.ir.floats import from_float
 from brolga.ir.function import Function, Inst, Signature
 from brolga.ir.interpreter import InterpreterTrap, interpret
 from brolga.ir.opcodes import ICC_ULT
@@ -14,6 +15,7 @@ from brolga.ir.parser import parse_function
 from brolga.ir.passes import facts
 from brolga.ir.rebuild import rebuild
 from brolga.ir.trap_codes import (
+    FACT_CONVERTS,
     FACT_IN_TABLE,
     FACT_KNOWN_BITS,
     FACT_NO_WRAP,
@@ -23,13 +25,14 @@ from brolga.ir.trap_codes import (
     FACT_ZERO_EXTENDED,
     UNREACHABLE,
 )
-from brolga.ir.types import I32
+from brolga.ir.types import F32, F64, I32
 from brolga.ir.verifier import verify
 from brolga.jit.code import COMPILED
 from brolga.jit.compile import compile_ir
 from brolga.jit.debug import Knobs
 from brolga.jit.settings import Settings
 from brolga.jit.switches import builder_rules
+from brolga.jit.x64 import lower_float
 from brolga.jit.x64.lowering import Lowering
 
 from ...ir.functions import TestEnvironment
@@ -203,6 +206,17 @@ block2:
     monkeypatch.setattr(Lowering, "upper_bound", _small)
     assert outcome(running, text, [2]) == 2
     assert outcome(running, text, [4]) == f"trap {FACT_IN_TABLE}"
+
+
+@_interpreted_only
+@pytest.mark.parametrize("operator", ["fcvt_to_sint.i32.f64", "fcvt_to_uint.i32.f64", "fcvt_to_sint.i64.f32"])
+def test_a_float_out_of_range(running: Native, monkeypatch: pytest.MonkeyPatch, operator: str) -> None:
+    _, result, operand = operator.split(".")
+    text = f"function converted 0({operand}) -> {result} {{\nblock0(v0: {operand}):\n    v1 = {operator} v0\n    return v1\n}}\n"
+    monkeypatch.setattr(lower_float, "always_converts", lambda lo, inst, signed: True)
+    for value, expected in ((7.5, 7), (1e30, f"trap {FACT_CONVERTS}"), (float("nan"), f"trap {FACT_CONVERTS}")):
+        bits = from_float(F64 if operand == "f64" else F32, value)
+        assert outcome(running, text, [bits]) == expected
 
 
 @_interpreted_only
