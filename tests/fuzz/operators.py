@@ -1,6 +1,7 @@
 """Every numeric operator with edge-case operands, on Brolga and on wasmtime.
 
     python tests/fuzz/operators.py [OPERATORS...]     e.g. i32.div_s f64.min; default: all
+    python tests/fuzz/operators.py --seed 7           in a random configuration of Brolga for each of them
 
 For each operator a module is made whose functions compute it in every form that the compiler treats differently:
 operands in registers, one of them in memory, the left or the right one constant, both constant (folding), both the
@@ -17,6 +18,7 @@ import struct
 import sys
 from typing import Any, Final
 
+import comparison
 import wasmtime
 from worker_pool import run_isolated
 
@@ -89,9 +91,10 @@ def constant(type_name: str, bits: int) -> str:
 class Operator:
     """An operator, its types, and the text of its test module."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, seed: int | None) -> None:
         code = NUMERIC[name]
         self.name = name
+        self.seed = seed
         self.types = [VALUE_TYPE_NAMES[type] for type in opcodes.OPERANDS[code]]
         self.result = VALUE_TYPE_NAMES[opcodes.RESULTS[code][0]]
         self.xs = operand_bits(self.types[0])
@@ -165,7 +168,7 @@ class Operator:
 
     def run_loops(self, api_name: str, wasm: bytes) -> dict[str, bytes]:
         """Results by form: 8 bytes for each pair of operands."""
-        exports, store = _instantiate(api_name, wasm)
+        exports, store = _instantiate(api_name, wasm, self.seed)
         memory = exports["memory"]
 
         def run(name: str, xs: list[int], ys: list[int]) -> bytes:
@@ -220,7 +223,7 @@ class Operator:
 
     def run_calls(self, api_name: str, wasm: bytes) -> dict[str, str]:
         """Results, or names of traps, by form and operands."""
-        exports, store = _instantiate(api_name, wasm)
+        exports, store = _instantiate(api_name, wasm, self.seed)
         api: Any = importlib.import_module(api_name)
 
         def run(name: str, *arguments: Any) -> str:
@@ -252,9 +255,10 @@ class Operator:
         ]
 
 
-def _instantiate(api_name: str, wasm: bytes) -> tuple[Any, Any]:
+def _instantiate(api_name: str, wasm: bytes, seed: int | None) -> tuple[Any, Any]:
     api: Any = importlib.import_module(api_name)
-    store = api.Store(api.Engine())
+    engine = api.Engine() if seed is None or api_name != "brolga" else comparison.brolga_engine(seed)
+    store = api.Store(engine)
     return api.Instance(store, api.Module(store.engine, wasm), []).exports(store), store
 
 
@@ -265,17 +269,21 @@ def _python_value(type_name: str, bits: int) -> int | float:
     return float(struct.unpack("<f" if width == 32 else "<d", bits.to_bytes(width // 8, "little"))[0])
 
 
-def check(name: str) -> str:
-    """Differences of one operator, as text; "" if there are none."""
-    operator = Operator(name)
+def check(item: tuple[str, int | None]) -> str:
+    """Differences of one operator, as text; "" if there are none. With a seed: in the configuration that it gives."""
+    name, seed = item
+    operator = Operator(name, seed)
     found = operator.compare_calls() if traps(name) else operator.compare_loops()
     shown = found[:5] + ([f"... {len(found) - 5} more"] if len(found) > 5 else [])
+    if shown and seed is not None:
+        shown.append(f"seed {seed}: {comparison.describe_engine(seed)}")
     return "\n".join(shown)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Numeric operators with edge-case operands.")
     parser.add_argument("operators", nargs="*", metavar="OPERATOR")
+    parser.add_argument("--seed", type=int, help="of the first operator's configuration; the others follow")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     names = options.operators or list(NUMERIC)
@@ -283,7 +291,9 @@ def main() -> int:
         if name not in NUMERIC:
             parser.error(f"{name} is no numeric operator")
     failures = 0
-    for name, report, failure in run_isolated(check, names, options.workers, SECONDS):
+    first = options.seed
+    items = [(name, None if first is None else first + place) for place, name in enumerate(names)]
+    for (name, _), report, failure in run_isolated(check, items, options.workers, SECONDS):
         if failure or report:
             failures += 1
             print(failure and f"{name}: {failure}" or report, flush=True)

@@ -48,6 +48,10 @@ def test_operators() -> None:
     _run("operators.py")
 
 
+def test_operators_in_random_configurations() -> None:
+    _run("operators.py", "--seed", SEED)
+
+
 def test_mutation(tmp_path: Path) -> None:
     _run("mutation.py", "--count", _count(400), "--seed", SEED, "--keep", str(tmp_path))
 
