@@ -47,8 +47,8 @@ NO_TARGETS: Final[list[Target]] = []  # shared by all non-terminators; never mut
 class Inst:
     """One instruction; `opcodes` says what the fields mean for each opcode.
 
-    `type` is the type of the (first) result, or of the stored value, or VOID. `loc` is the offset
-    of the wasm operator in the module's bytes, or -1.
+    `type` is the type of the (first) result, or of the stored value, or VOID. `loc` is the wasm
+    operator's location (source_loc.py), or -1.
     """
 
     __slots__ = ("op", "type", "args", "imm", "aux", "result", "loc", "targets")
@@ -92,9 +92,10 @@ class Block:
 
 @final
 class Function:
-    """`blocks[n]` is block n (also those no longer in `layout`); `value_types[v]` the type of value v."""
+    """`blocks[n]` is block n (also those no longer in `layout`); `value_types[v]` the type of value v; `inlined[offset]` the
+    index of the function whose body stands for the call at this offset of the module's bytes."""
 
-    __slots__ = ("name", "index", "signature", "signatures", "blocks", "layout", "value_types")
+    __slots__ = ("name", "index", "signature", "signatures", "blocks", "layout", "value_types", "inlined")
 
     def __init__(self, name: str, index: int, signature: Signature, signatures: list[Signature]) -> None:
         self.name = name
@@ -104,6 +105,7 @@ class Function:
         self.blocks: list[Block] = []
         self.layout: list[int] = []
         self.value_types: list[int] = []
+        self.inlined: dict[int, int] = {}
 
     def new_block(self) -> Block:
         """Make a block. It is not in `layout` yet."""

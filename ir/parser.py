@@ -40,10 +40,13 @@ from .opcodes import (
     TRAP_IF_,
     UNARY,
 )
+from .source_loc import parse_loc
 from .trap_codes import TRAP_BY_NAME
 from .types import I32, TYPE_BY_NAME, TYPE_MASK, VOID
 
-_TOKEN: Final = re.compile(r'\s*("(?:[^"\\]|\\.)*"|->|@[0-9a-f]+|0x[0-9a-f]+|-?[0-9]+|[A-Za-z_][\w.]*|[(){}:=,+])')
+_TOKEN: Final = re.compile(
+    r'\s*("(?:[^"\\]|\\.)*"|->|@[0-9a-f]+(?:/[0-9a-f]+)?|0x[0-9a-f]+|-?[0-9]+|[A-Za-z_][\w.]*|[(){}:=,+])'
+)
 _VALUE: Final = re.compile(r"v([0-9]+)\Z")
 _BLOCK: Final = re.compile(r"block([0-9]+)\Z")
 _NUMBERED: Final = re.compile(r"(?:sig|fn|m)([0-9]+)\Z")
@@ -243,7 +246,7 @@ def _define(function: Function, value: int, type: int, line: _Line) -> None:
 
 
 def _parse_inst(function: Function, line: _Line) -> Inst:
-    loc = int(line.next("an offset")[1:], 16) if line.peek().startswith("@") else -1
+    loc = parse_loc(line.next("an offset")[1:]) if line.peek().startswith("@") else -1
     results = line.values()
     if results:
         line.expect("=")

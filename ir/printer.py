@@ -5,7 +5,7 @@ Grammar (a line each; `;` starts a comment; types i32 i64 f32 f64 v128):
     function NAME INDEX(TYPE, ...) -> TYPE, ... {
         sigN = (TYPE, ...) -> TYPE, ...                the signatures that calls use
     blockN cold(vN: TYPE, ...):                        `cold` and the parameters are optional
-        [@LOC] [vN, ... =] instruction                 LOC: offset of the wasm operator, hexadecimal
+        [@LOC] [vN, ... =] instruction                 LOC: of the wasm operator, as in source_loc.py
     }
 
 Instructions by format (see opcodes.py); T is the type of the result or of the stored value:
@@ -68,6 +68,7 @@ from .opcodes import (
     TRAP_IF_,
     UNARY,
 )
+from .source_loc import format_loc
 from .trap_codes import TRAP_NAMES
 from .types import TYPE_NAMES
 
@@ -86,7 +87,7 @@ def print_function(function: Function, locs: bool = False) -> str:
         cold = " cold" if block.cold else ""
         lines.append(f"block{number}{cold}({params}):" if params else f"block{number}{cold}:")
         for inst in block.insts:
-            where = f"@{inst.loc:x} " if locs and inst.loc >= 0 else ""
+            where = f"@{format_loc(inst.loc)} " if locs and inst.loc >= 0 else ""
             lines.append(f"    {where}{format_inst(function, inst)}")
     lines.append("}")
     return "\n".join(lines) + "\n"

@@ -52,6 +52,7 @@ from .rules.tables import RULES
 def rebuild(function: Function, rules: Rules = RULES) -> Function:
     """A copy of `function`, simplified by `rules`."""
     result = Function(function.name, function.index, function.signature, function.signatures)
+    result.inlined = function.inlined
     builder = FunctionBuilder(result, rules)
     tree = DominatorTree(function)
     values = [NO_VALUE] * len(function.value_types)  # old value -> new value

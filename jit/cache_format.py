@@ -42,7 +42,7 @@ DIGEST_SIZE: Final = 32
 _HEAD: Final = struct.Struct("<8s24sIIQ32sQ32s")
 _COUNTS: Final = struct.Struct("<6Q32s")
 _REL32: Final = struct.Struct("<i")
-_LENGTHS: Final = struct.Struct("<4i")
+_LENGTHS: Final = struct.Struct("<5i")
 _ALIGN: Final = 32
 _OPEN_WORDS: Final = 4  # of an open relocation
 _RELOCATION_WORDS: Final = 4
@@ -120,9 +120,9 @@ class CodeImage:
         begin, end = self._table_starts[place], self._table_starts[place + 1]
         if end - begin < _LENGTHS.size:
             raise _wrong(f"the tables of function {function.index} are missing")
-        lengths: tuple[int, int, int, int] = _LENGTHS.unpack_from(self._tables, begin)
-        relocations, traps, sources, frames = lengths
-        total = _LENGTHS.size + 4 * (_RELOCATION_WORDS * relocations + 2 * (traps + sources + frames))
+        lengths: tuple[int, int, int, int, int] = _LENGTHS.unpack_from(self._tables, begin)
+        relocations, traps, sources, inlines, frames = lengths
+        total = _LENGTHS.size + 4 * (_RELOCATION_WORDS * relocations + 2 * (traps + sources + frames) + 3 * inlines)
         if min(lengths) < 0 or begin + total != end:
             raise _wrong(f"the tables of function {function.index} have wrong lengths")
         words = _words(self._tables[begin + _LENGTHS.size : end])
@@ -137,6 +137,12 @@ class CodeImage:
         position += sources
         function.source_locs = words[position : position + sources]
         position += sources
+        function.inline_offsets = words[position : position + inlines]
+        position += inlines
+        function.inline_calls = words[position : position + inlines]
+        position += inlines
+        function.inline_funcs = words[position : position + inlines]
+        position += inlines
         function.frame_offsets = words[position : position + frames]
         position += frames
         function.frame_sizes = words[position : position + frames]
@@ -187,12 +193,16 @@ def write_image(
             len(function.relocations),
             len(function.trap_offsets),
             len(function.source_offsets),
+            len(function.inline_offsets),
             len(function.frame_offsets),
         )
         words += function.trap_offsets
         words += function.trap_codes
         words += function.source_offsets
         words += function.source_locs
+        words += function.inline_offsets
+        words += function.inline_calls
+        words += function.inline_funcs
         words += function.frame_offsets
         words += function.frame_sizes
         tables += array("i", words).tobytes()

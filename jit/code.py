@@ -41,6 +41,8 @@ class CompiledFunction:
                                    bytes), and trap code
       source_offsets/source_locs   from this code offset on, instructions belong to the wasm operator at this offset of the
                                    module's bytes (-1: none). A return address belongs to the operator in force just before it.
+      inline_offsets/inline_calls/inline_funcs   from this code offset on, instructions belong to the body of this function, which was
+                                   inlined for the call at this offset of the module's bytes (-1, -1: to the function's own body)
       frame_offsets/frame_sizes    from this code offset on, the return address is at rsp + frame size
     """
 
@@ -53,6 +55,9 @@ class CompiledFunction:
         "trap_codes",
         "source_offsets",
         "source_locs",
+        "inline_offsets",
+        "inline_calls",
+        "inline_funcs",
         "frame_offsets",
         "frame_sizes",
     )
@@ -66,5 +71,8 @@ class CompiledFunction:
         self.trap_codes: Sequence[int] = ()
         self.source_offsets: Sequence[int] = ()
         self.source_locs: Sequence[int] = ()
+        self.inline_offsets: Sequence[int] = ()
+        self.inline_calls: Sequence[int] = ()
+        self.inline_funcs: Sequence[int] = ()
         self.frame_offsets: Sequence[int] = ()
         self.frame_sizes: Sequence[int] = ()

@@ -44,6 +44,7 @@ def _row(name: str, stage: str, what: str) -> int:
 
 # fmt: off
 LIVE_LOCALS: Final = _row("live_locals", "build", "only locals that are live and set where control flow meets become parameters")
+INLINING: Final = _row("inlining", "build", "calls of small functions without calls and loops are replaced by their bodies")
 
 # The families of rules: the modules in ir/rules.
 FOLD: Final = _row("fold_rules", "build", "operations on constants are constants")

@@ -1,7 +1,8 @@
 """`brolga objdump`: wasm operators, IR and machine code of functions, side by side.
 
 A row for each wasm operator, in the order of the body, with the IR instructions and the machine instructions that came of
-it. With a profile, each operator's share of the time stands before it. Machine instructions stand with the operator in force at
+it; behind a call that was inlined the operators of the other body, with their share of this code. With a profile, each operator's
+share of the time stands before it, that in all places together where its body was inlined. Machine instructions stand with the operator in force at
 their place, so that moves and spills of the register allocator are where they were put; offsets show the order of the code.
 """
 
@@ -19,6 +20,7 @@ from rich.text import Text
 from brolga.ir.errors import WasmtimeError
 from brolga.ir.function import Function
 from brolga.ir.printer import format_inst
+from brolga.ir.source_loc import inlined_loc
 from brolga.ir.trap_codes import TRAP_NAMES
 from brolga.jit.code import RELOC_FUNC, CompiledFunction
 from brolga.jit.compile import compile_ir
@@ -35,7 +37,7 @@ from .profile import operator_shares
 _NARROW = 160  # columns where the output is not a terminal
 _SHARE = 6  # columns of an operator's share of the time
 
-Listing = dict[int, list[str]]  # lines by offset of the wasm operator
+Listing = dict[int, list[str]]  # lines by location of the wasm operator (ir/source_loc.py)
 
 
 def objdump(options: argparse.Namespace) -> int:
@@ -92,10 +94,18 @@ def _heading(decoded: wasm.Module, index: int, code: CompiledFunction) -> str:
 def rows(
     decoded: wasm.Module, index: int, function: Function, code: CompiledFunction
 ) -> Iterator[tuple[int, tuple[str, str, str]]]:
-    """Offset of the operator and the cells of each row; the first row, at -1, holds what belongs to no operator."""
-    body = decoded.bodies[index - decoded.imported_funcs]
+    """Offset of the operator and the cells of each row; -1 for the first one, which holds what belongs to no operator, and those of
+    inlined bodies, which have their offset where they are the function's own."""
     ir, machine = _ir_lines(function), _machine_lines(code)
     yield -1, ("", "\n".join(ir.pop(-1, [])), "\n".join(machine.pop(-1, [])))
+    yield from _body_rows(decoded, index, 0, "", function, ir, machine)
+
+
+def _body_rows(
+    decoded: wasm.Module, index: int, call: int, margin: str, function: Function, ir: Listing, machine: Listing
+) -> Iterator[tuple[int, tuple[str, str, str]]]:
+    """The operators of one body: that of `function`, or of one inlined for the call at `call`."""
+    body = decoded.bodies[index - decoded.imported_funcs]
     _, _, position = read_locals(decoded, index)
     depth = 0
     while position < body.end:
@@ -104,10 +114,14 @@ def rows(
         word = text.split()[0]
         if word in ("end", "else"):
             depth -= 1
-        shown = f"{place:6x}  {'  ' * max(depth, 0)}{text}"
+        indent = margin + "  " * max(depth, 0)
         if word in ("block", "loop", "if", "else"):
             depth += 1
-        yield place, (shown, "\n".join(ir.get(place, [])), "\n".join(machine.get(place, [])))
+        key = inlined_loc(call, place)
+        cells = f"{place:6x}  {indent}{text}", "\n".join(ir.get(key, [])), "\n".join(machine.get(key, []))
+        yield (-1 if call else place), cells
+        if not call and place in function.inlined:
+            yield from _body_rows(decoded, function.inlined[place], place, indent + "| ", function, ir, machine)
 
 
 def _ir_lines(function: Function) -> Listing:
@@ -130,14 +144,18 @@ def _machine_lines(code: CompiledFunction) -> Listing:
     engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
     traps = dict(zip(code.trap_offsets, code.trap_codes, strict=True))
     sources = dict(zip(code.source_offsets, code.source_locs, strict=True))
+    calls = dict(zip(code.inline_offsets, code.inline_calls, strict=True))
     callees = {relocation.offset: relocation.target for relocation in code.relocations if relocation.kind == RELOC_FUNC}
     lines: Listing = {}
-    place = -1
+    place = call = -1
     for inst in engine.disasm(code.code[: code.code_size], 0):
         place = sources.get(inst.address, place)
+        call = calls.get(inst.address, call)
         note = f"  ; {TRAP_NAMES[traps[inst.address]]}" if inst.address in traps else ""
         for offset in range(inst.address, inst.address + inst.size):
             if offset in callees:
                 note += f"  ; func {callees[offset]}"
-        lines.setdefault(place, []).append(f"{inst.address:5x}  {inst.mnemonic} {inst.op_str}{note}".rstrip())
+        lines.setdefault(place if call < 0 else inlined_loc(call, place), []).append(
+            f"{inst.address:5x}  {inst.mnemonic} {inst.op_str}{note}".rstrip()
+        )
     return lines

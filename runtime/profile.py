@@ -20,7 +20,7 @@ from .compilation import Compilation
 from .engine import Engine
 from .machine.code import find_code
 from .machine.sampling import sampler
-from .machine.traps import Frame
+from .machine.traps import frames_of
 
 INTERVAL: Final = 0.001  # seconds of processor time between samples
 _MOST_FUNCTIONS: Final = 30  # in a report
@@ -28,7 +28,7 @@ _MOST_FUNCTIONS: Final = 30  # in a report
 
 @final
 class FunctionProfile:
-    """Samples in one function: `total`, and `operators` by the offset of the operator in the module's bytes (-1: of none)."""
+    """Samples in one function, wherever its body was inlined too: `total`, and `operators` by the offset of the operator in the module's bytes (-1: of none)."""
 
     __slots__ = ("decoded", "index", "operators", "total")
 
@@ -89,12 +89,13 @@ class Profile:
             if not isinstance(owner, Compilation):
                 self.lost += count
                 continue
-            key = (id(owner), index)
+            innermost = frames_of([(owner, index, function, offset)])[0]
+            key = (id(owner), innermost.func)
             profile = found.get(key)
             if profile is None:
-                profile = found[key] = FunctionProfile(owner.decoded, index)
+                profile = found[key] = FunctionProfile(owner.decoded, innermost.func)
             profile.total += count
-            profile.operators[Frame(owner, index, function, offset).offset] += count
+            profile.operators[innermost.offset] += count
         self.functions = sorted(found.values(), key=lambda profile: (-profile.total, profile.index))
 
     @property

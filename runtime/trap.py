@@ -189,7 +189,7 @@ class Trap(BrolgaError):
 
     def _made_frames(self) -> list[Frame]:
         if self._frames is None:
-            self._frames = [_public_frame(machine.Frame(*site)) for site in self._crossed]
+            self._frames = [_public_frame(frame) for frame in machine.frames_of(self._crossed)]
         return self._frames
 
     @property

@@ -6,20 +6,22 @@ builder simplifies and shares as it goes. The instructions carry their operator'
 
 from __future__ import annotations
 
+from brolga.ir.builder import FunctionBuilder
 from brolga.ir.function import Function
 from brolga.ir.opcodes import ICC_EQ
+from brolga.ir.source_loc import inlined_loc
 from brolga.ir.trap_codes import UNREACHABLE as UNREACHABLE_EXECUTED
 from brolga.ir.types import F32, F64, I32, I64, IS_FLOAT, TYPE_MASK
 
 from .. import builtins
 from ..settings import Settings
 from ..switches import builder_rules
-from ..transformations import LIVE_LOCALS
+from ..transformations import INLINING, LIVE_LOCALS
 from ..vmctx import ContextLayout
 from . import opcodes as wasm
 from .fuel import add_counter, after, before, enter
 from .fuel_costs import Fuel, fuel_costs
-from .live_locals import analyse_constructs
+from .inline import Inliner
 from .locals import read_locals
 from .opcodes import BR, BR_IF, CALL, ELSE, END, I32_CONST, LOCAL_GET, LOCAL_SET, LOCAL_TEE
 from .operators import read_immediates
@@ -46,9 +48,10 @@ from .translate_control import (
     branch_if,
     branch_table,
     end_construct,
+    in_loop,
     skip_unreachable,
 )
-from .translate_state import FRAME_FUNCTION, Frame, State, ir_signature, signatures_of
+from .translate_state import FRAME_FUNCTION, FRAME_INLINED, Frame, State, ir_signature, ir_types_of, signatures_of
 from .translate_table import BINARY, CONVERT, EQZ, FCMP, FROM, ICMP, KIND, LOAD, OP, STORE, TYPE, UNARY
 from .types import IR_TYPE, Module
 
@@ -73,18 +76,13 @@ def translate(module: Module, index: int, layout: ContextLayout, settings: Setti
     body = module.bodies[index - module.imported_funcs]
     type = module.types[body.type_index]
     function = Function(module.func_name(index), index, ir_signature(type), signatures_of(module))
-    constructs = analyse_constructs(module, index, bool(settings.off & LIVE_LOCALS))
-    state = State(module, layout, function, constructs, builder_rules(settings.off, settings.check_facts))
-    builder = state.builder
+    builder = FunctionBuilder(function, builder_rules(settings.off, settings.check_facts))
+    state = State(module, layout, builder, index, bool(settings.off & LIVE_LOCALS))
 
     entry = builder.create_block()
     state.locals = [builder.append_param(entry, param) for param in function.signature.params]
     builder.switch_to_block(entry, None)
-    group_ends, group_types, pos = read_locals(module, index)
-    for place, group_end in enumerate(group_ends):
-        local = IR_TYPE[group_types[place]]
-        zero = builder.fconst(local, 0) if IS_FLOAT[local] else builder.iconst(local, 0)
-        state.locals.extend([zero] * (group_end - len(state.locals)))
+    pos = _declare_locals(state, index)
     results = function.signature.results
     state.frames.append(Frame(FRAME_FUNCTION, len(results), results, 0, [], entry))
     if settings.fuel:
@@ -93,8 +91,40 @@ def translate(module: Module, index: int, layout: ContextLayout, settings: Setti
         add_counter(state.constructs, fuel.local)
         builder.loc = pos
         enter(state, fuel)
+    elif settings.opt_level > 0 and not settings.off & INLINING:
+        state.inliner = Inliner(module, index)
     _translate_body(state, pos)
     return function
+
+
+def _declare_locals(state: State, index: int) -> int:
+    """The locals of function `index` that are not parameters are zero at first. The position of the first operator."""
+    builder = state.builder
+    group_ends, group_types, pos = read_locals(state.module, index)
+    for place, group_end in enumerate(group_ends):
+        local = IR_TYPE[group_types[place]]
+        zero = builder.fconst(local, 0) if IS_FLOAT[local] else builder.iconst(local, 0)
+        state.locals.extend([zero] * (group_end - len(state.locals)))
+    return pos
+
+
+def _inline(caller: State, func: int) -> None:
+    """The body of `func` in place of a call that stands at `builder.loc`."""
+    builder = caller.builder
+    site = builder.loc
+    state = State(caller.module, caller.layout, builder, func, caller.all_live)
+    type = caller.module.func_type(func)
+    state.locals = caller.pop_values(len(type.params))
+    state.site = inlined_loc(site, 0)
+    state.passed = caller.passed
+    builder.function.inlined[site] = func
+    results = ir_types_of(type.results)
+    state.frames.append(Frame(FRAME_INLINED, len(results), results, 0, [], builder.block))
+    pos = _declare_locals(state, func)
+    _translate_body(state, pos)
+    caller.passed = state.passed
+    if not builder.terminated:
+        caller.stack.extend(state.pop_values(len(results)))
 
 
 def _translate_body(state: State, pos: int) -> None:
@@ -103,9 +133,10 @@ def _translate_body(state: State, pos: int) -> None:
     stack = state.stack
     locals = state.locals
     fuel = state.fuel
+    site = state.site
     kinds = KIND if fuel is None else fuel.kinds
     while True:
-        builder.loc = pos
+        builder.loc = pos | site
         op = data[pos]
         pos += 1
         if op == LOCAL_GET:
@@ -171,7 +202,7 @@ def _translate_body(state: State, pos: int) -> None:
         # Code behind a branch, or behind what always traps, is not reached.
         while builder.terminated:
             pos = skip_unreachable(state, pos)
-            builder.loc = pos
+            builder.loc = pos | site
             if fuel is not None:
                 fuel.skip_to(pos)
             if data[pos] == ELSE:
@@ -206,7 +237,10 @@ def _translate_other(state: State, op: int, pos: int) -> int:
         if op == BR_IF:
             branch_if(state, x)
         elif op == CALL:
-            call(state, x)
+            if state.inliner is not None and state.inliner.accepts(x, in_loop(state)):
+                _inline(state, x)
+            else:
+                call(state, x)
         else:
             branch(state, x)
         return pos

@@ -17,7 +17,7 @@ from .fuel import write
 from .opcodes import BLOCK, ELSE, END, IMMEDIATES
 from .operators import read_immediates, read_opcode
 from .reader import read_s33
-from .translate_state import FRAME_BLOCK, FRAME_FUNCTION, FRAME_IF, FRAME_LOOP, Frame, State, ir_types_of
+from .translate_state import FRAME_BLOCK, FRAME_FUNCTION, FRAME_IF, FRAME_INLINED, FRAME_LOOP, Frame, State, ir_types_of
 from .types import IR_TYPE
 
 _NO_TYPES: Final[list[int]] = []
@@ -185,7 +185,7 @@ def _leave_arm(state: State, frame: Frame) -> None:
 
 
 def end_construct(state: State) -> bool:
-    """`end`, whether or not it is reached. True if it was the function's."""
+    """`end`, whether or not it is reached. True if it was the body's."""
     frame = state.frames.pop()
     builder = state.builder
     if frame.kind == FRAME_FUNCTION:
@@ -202,6 +202,14 @@ def end_construct(state: State) -> bool:
         del state.stack[frame.height :]
         builder.switch_to_block(label, frame.join if builder.is_near(frame.join) else frame.start)
         _enter_label(state, label, frame.merged)
+    return frame.kind == FRAME_INLINED
+
+
+def in_loop(state: State) -> bool:
+    """Whether a loop that something branches to is open."""
+    for frame in state.frames:
+        if frame.kind == FRAME_LOOP and frame.label is not None:
+            return True
     return False
 
 

@@ -6,20 +6,22 @@ from typing import Final, final
 
 from brolga.ir.builder import FunctionBuilder
 from brolga.ir.errors import LimitError
-from brolga.ir.function import Block, Function, Signature
-from brolga.ir.inst_builder import Rules
+from brolga.ir.function import Block, Signature
+from brolga.ir.source_loc import LOC_MASK
 
 from ..builtins import BUILTIN_SIGNATURES
 from ..vmctx import ContextLayout
 from .fuel_costs import Fuel
+from .inline import Inliner
 from .limits import MAX_PASSED_VALUES
-from .live_locals import Constructs
+from .live_locals import analyse_constructs
 from .types import IR_TYPE, FuncType, Module
 
 FRAME_BLOCK: Final = 0
 FRAME_LOOP: Final = 1
 FRAME_IF: Final = 2
 FRAME_FUNCTION: Final = 3
+FRAME_INLINED: Final = 4  # the body of a function that stands for a call: a block to the operators in it
 
 
 _NO_VALUES: Final[list[int]] = []
@@ -77,7 +79,8 @@ class Frame:
 @final
 class State:
     """`stack` and `locals` hold values; `frames` the open constructs, the function first; `construct` counts those begun, `passed`
-    the values that branches and calls pass on."""
+    the values that branches and calls pass on; `site` is 0, or what the location of an inlined body's operators has in its upper
+    bits (ir/source_loc.py)."""
 
     __slots__ = (
         "module",
@@ -91,23 +94,30 @@ class State:
         "construct",
         "fuel",
         "passed",
+        "site",
+        "all_live",
+        "inliner",
         "builtin_signatures",
     )
 
     def __init__(
-        self, module: Module, layout: ContextLayout, function: Function, constructs: Constructs, rules: Rules
+        self, module: Module, layout: ContextLayout, builder: FunctionBuilder, index: int, all_live: bool
     ) -> None:
+        """Of the body of function `index`; `all_live` as for `analyse_constructs`."""
         self.module = module
         self.layout = layout
         self.data = module.data
-        self.builder = FunctionBuilder(function, rules)
+        self.builder = builder
         self.stack: list[int] = []
         self.locals: list[int] = []
         self.frames: list[Frame] = []
-        self.constructs = constructs
+        self.constructs = analyse_constructs(module, index, all_live)
+        self.all_live = all_live
         self.construct = 0
         self.fuel: Fuel | None = None  # where fuel is accounted for
         self.passed = 0
+        self.site = 0
+        self.inliner: Inliner | None = None  # where calls may be inlined
         self.builtin_signatures = len(module.types)  # the number of builtin 0's signature
 
     def count_passed(self, count: int) -> None:
@@ -116,7 +126,7 @@ class State:
         if self.passed > MAX_PASSED_VALUES:
             raise LimitError(
                 f"branches and calls pass more than {MAX_PASSED_VALUES} values",
-                self.builder.loc,
+                self.builder.loc & LOC_MASK,
                 self.builder.function.index,
             )
 

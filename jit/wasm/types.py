@@ -307,6 +307,7 @@ class Module:
         "escaping",
         "_names",
         "signatures",
+        "inlinable",
         "tags",
         "refusal",
     )
@@ -337,6 +338,7 @@ class Module:
         self.escaping: list[int] = []
         self._names: Names | None = None
         self.signatures: list[Signature] = []  # of the IR, made by translation for all functions
+        self.inlinable: dict[int, int] = {}  # which calls of a function may be inlined, once one was seen: inline.py
 
         self.tags: list[int] = []  # type indices; a module that has any is refused
         # The first use of a proposal that is not implemented, if it was possible to read on: then `validate` raises it after

@@ -88,6 +88,9 @@ class CodeBuffer:
         "trap_codes",
         "source_marks",
         "source_locs",
+        "inline_marks",
+        "inline_calls",
+        "inline_funcs",
         "frame_marks",
         "frame_sizes",
         "spill_base",
@@ -120,6 +123,9 @@ class CodeBuffer:
         self.trap_codes: list[int] = []
         self.source_marks: list[int] = []
         self.source_locs: list[int] = []
+        self.inline_marks: list[int] = []
+        self.inline_calls: list[int] = []
+        self.inline_funcs: list[int] = []
         self.frame_marks: list[int] = []
         self.frame_sizes: list[int] = []
         self.spill_base = 0
@@ -221,6 +227,10 @@ class CodeBuffer:
         result.trap_codes = array("i", self.trap_codes)
         result.source_offsets = array("i", _offsets(self.source_marks, shift))
         result.source_locs = array("i", self.source_locs)
+        if self.inline_marks:
+            result.inline_offsets = array("i", _offsets(self.inline_marks, shift))
+            result.inline_calls = array("i", self.inline_calls)
+            result.inline_funcs = array("i", self.inline_funcs)
         result.frame_offsets = array("i", _offsets(self.frame_marks, shift))
         result.frame_sizes = array("i", self.frame_sizes)
         return result

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from brolga.ir.source_loc import LOC_BITS, LOC_MASK
 from brolga.ir.trap_codes import STACK_OVERFLOW
 from brolga.regalloc.operand import (
     FIRST_SPILL_SLOT,
@@ -218,7 +219,27 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     for number, target in enumerate(forward):
         if target != number:
             buffer.labels[number] = buffer.labels[target]
+    if vcode.inlined:
+        _split_locations(buffer, vcode.inlined)
     return buffer.finish(vcode.index, not off & SHORT_BRANCHES)
+
+
+def _split_locations(buffer: CodeBuffer, inlined: dict[int, int]) -> None:
+    """What `source_locs` says of calls that bodies stand for becomes a table of its own."""
+    locs: list[int] = []
+    current = 0
+    for mark, loc in zip(buffer.source_marks, buffer.source_locs, strict=True):
+        call = 0
+        if loc >= 0:
+            call = loc >> LOC_BITS
+            loc &= LOC_MASK
+        locs.append(loc)
+        if call != current:
+            current = call
+            buffer.inline_marks.append(mark)
+            buffer.inline_calls.append(call if call else -1)
+            buffer.inline_funcs.append(inlined[call] if call else -1)
+    buffer.source_locs = locs
 
 
 def _change_frame(buffer: CodeBuffer, frame: Frame, settings: Settings, has_frame: bool) -> None:

@@ -58,7 +58,7 @@ class Inst(MachineInst):
     `imm`     the immediate operand, condition code (for jcc, setcc, cmov), relocation target, …, as the row says
     `target`  the block number that a jump leads to, or -1
     `trap`    the trap code if the instruction may fault, else -1
-    `loc`     offset of the wasm operator, or -1
+    `loc`     of the wasm operator (ir/source_loc.py), or -1
     """
 
     __slots__ = ("amode", "imm", "loc", "op", "target", "trap")

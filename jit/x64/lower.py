@@ -149,6 +149,7 @@ def lower(function: Function, settings: Settings) -> VCode:
     """Select machine instructions for `function`."""
     code = Code(function.name)
     vcode = VCode(function.index, code)
+    vcode.inlined = function.inlined
     order = order_blocks(function, code, vcode, settings.off)
     lo = Lowering(function, settings, vcode, order)
     blocks = function.blocks

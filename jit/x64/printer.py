@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from brolga.ir.source_loc import format_loc
 from brolga.ir.trap_codes import TRAP_NAMES
 from brolga.regalloc.operand import (
     ANY_LOCATION,
@@ -132,7 +133,7 @@ def print_inst(
             text += ", [" + " ".join([f"block{n}" for n in vcode.jump_tables[inst.imm]]) + "]"
     comments = ""
     if inst.loc >= 0:
-        comments += f" @{inst.loc:x}"
+        comments += f" @{format_loc(inst.loc)}"
     if inst.trap >= 0:
         comments += f" trap {TRAP_NAMES[inst.trap]}"
     return f"{text}    ;{comments}" if comments else text

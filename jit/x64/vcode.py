@@ -12,6 +12,7 @@ class VCode:
     """What selection hands to emission: `code` for the allocator, and everything the allocator need not know.
 
     index           index of the function in its module
+    inlined         as in the IR's `Function`
     code            blocks of `Inst`. Each block ends with one of JMP, BRANCH, JMP_TABLE, RET, TRAP (rows of `insts.py`); their
                     targets are `block.succs`: JMP goes to succs[0]; BRANCH to succs[0] if its condition holds, else to
                     succs[1]; JMP_TABLE to the blocks of its table (succs holds each of them once).
@@ -27,6 +28,7 @@ class VCode:
 
     __slots__ = (
         "index",
+        "inlined",
         "code",
         "outgoing_bytes",
         "fixed_slots",
@@ -40,6 +42,7 @@ class VCode:
 
     def __init__(self, index: int, code: Code) -> None:
         self.index = index
+        self.inlined: dict[int, int] = {}
         self.code = code
         self.outgoing_bytes = 0
         self.fixed_slots = 0

@@ -23,7 +23,7 @@ from .layout import CTX_DATA_SEGMENTS, CTX_INSTANCE, CTX_MEMORIES, CTX_TABLES
 from .machine import Machine, any_machine, machine
 from .memory import ClosedMemory, MemoryBlock
 from .state import CLOSED, StoreState
-from .traps import Frame, Site, set_exception_hook, set_trap_factory
+from .traps import Frame, Site, frames_of, set_exception_hook, set_trap_factory
 from .values import from_bits, set_reference_converters, set_typed_values, signature_id, signature_type, to_bits
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "buffer_type",
     "enable_vectorcall",
     "find_code",
+    "frames_of",
     "from_bits",
     "is_async",
     "machine",

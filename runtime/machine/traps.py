@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final, final
 
@@ -30,19 +30,23 @@ MOST_FRAMES: Final = 20  # of a backtrace, as in Wasmtime: a stack overflow woul
 @final
 class Frame:
     """One wasm frame: `owner` of the code space (as given to `Machine.new_code_space`), function index in the module's index
-    space, and where in its code. Which operator that is need not be known before somebody asks."""
+    space, and where in which code. Which operator that is need not be known before somebody asks, unless another function's body
+    was inlined there: `call` is the operator that it stands for."""
 
-    __slots__ = ("_function", "_place", "func", "owner")
+    __slots__ = ("_call", "_function", "_place", "func", "owner")
 
-    def __init__(self, owner: object, func: int, function: CompiledFunction | None, place: int) -> None:
+    def __init__(self, owner: object, func: int, function: CompiledFunction | None, place: int, call: int = -1) -> None:
         self.owner = owner
         self.func = func
         self._function = function
         self._place = place
+        self._call = call
 
     @property
     def offset(self) -> int:
         """The offset of the operator in the module's bytes, -1 if it is unknown."""
+        if self._call >= 0:
+            return self._call
         function = self._function
         if function is None:
             return -1
@@ -50,13 +54,27 @@ class Frame:
         return function.source_locs[position] if position >= 0 else -1
 
 
-# Where a machine frame is: the arguments of `Frame`. Many traps are caught without a look at their frames, which are made of this.
+# Where a machine frame is: owner, function index, function, place in its code. Many traps are caught without a look at their frames, which are made of this.
 Site = tuple[object, int, CompiledFunction | None, int]
 
 # Makes the exception of a trap: code of `brolga.ir.trap_codes`, sites from the innermost outwards (own activation only), address of
 # the faulting access or 0, and whether it is an INTERRUPT because of a timeout.
 TrapFactory = Callable[[int, list[Site], int, bool], BaseException]
 ExceptionHook = Callable[[BaseException, list[Site]], None]
+
+
+def frames_of(sites: Sequence[Site]) -> list[Frame]:
+    """The frames of a backtrace, of which a body that was inlined has one of its own; at most MOST_FRAMES."""
+    frames: list[Frame] = []
+    for owner, func, function, place in sites:
+        call = -1
+        if function is not None and function.inline_offsets:
+            position = bisect_right(function.inline_offsets, place) - 1
+            if position >= 0 and function.inline_calls[position] >= 0:
+                call = function.inline_calls[position]
+                frames.append(Frame(owner, function.inline_funcs[position], function, place))
+        frames.append(Frame(owner, func, function, place, call))
+    return frames[:MOST_FRAMES]
 
 
 class UnexpectedFault(BrolgaError):
@@ -124,7 +142,7 @@ def refuse_entry(reason: int) -> None:
 def _describe(sites: list[Site]) -> str:
     if not sites:
         return "no known function"
-    frame = Frame(*sites[0])
+    frame = frames_of(sites)[0]
     return f"function {frame.func} at offset {frame.offset:#x}"
 
 

@@ -57,7 +57,7 @@ def wasmtime_engine(fuel: bool) -> wasmtime.Engine:
     return wasmtime.Engine(config)
 
 
-def observe(engine_name: str, wasm: bytes, seed: int, fuel: bool = False) -> list[str]:
+def observe(engine_name: str, wasm: bytes, seed: int, fuel: bool = False, backtraces: bool = False) -> list[str]:
     """The events of a module on an engine (or `interpreter`); a failure of the engine itself is the last one."""
     run: subject.Subject | None = None
     try:
@@ -66,7 +66,7 @@ def observe(engine_name: str, wasm: bytes, seed: int, fuel: bool = False) -> lis
         else:
             api: Any = brolga if engine_name == "brolga" else wasmtime
             engine = brolga_engine(seed, fuel) if api is brolga else wasmtime_engine(fuel)
-            run = subject.Subject(api, engine, api.Module(engine, wasm), seed, fuel=fuel)
+            run = subject.Subject(api, engine, api.Module(engine, wasm), seed, fuel=fuel, backtraces=backtraces)
         return run.run()
     except Exception as error:  # noqa: BLE001  any failure of an engine is an event
         events = run.events if run else []
@@ -77,7 +77,8 @@ def first_difference(
     wasm: bytes, seed: int, engines: tuple[str, str] = ("brolga", "wasmtime"), fuel: bool = False
 ) -> str | None:
     """What the engines do differently, or None. Where either exhausts its stack the rest is not compared."""
-    left, right = (observe(engine, wasm, seed, fuel) for engine in engines)
+    backtraces = "interpreter" not in engines  # which has no frames
+    left, right = (observe(engine, wasm, seed, fuel, backtraces) for engine in engines)
     for index in range(max(len(left), len(right))):
         a = left[index] if index < len(left) else "nothing"
         b = right[index] if index < len(right) else "nothing"

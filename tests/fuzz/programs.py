@@ -2,7 +2,7 @@
 
 `wasm-tools smith` covers the breadth of the format; these cover the compiler: every numeric operator in large
 expressions, many values alive at once, addresses with constant parts, compares that feed branches, calls with many
-arguments and results. A seed gives one module in text form. Programs end by themselves: a fuel counter in a global
+arguments and results, and many of functions small enough to be inlined. A seed gives one module in text form. Programs end by themselves: a fuel counter in a global
 is decremented in loops and functions. Before the bits of a float can be seen its NaN is made canonical.
 """
 
@@ -85,17 +85,20 @@ class Program:
         self.globals = [choose.choice(TYPES) for _ in range(choose.randrange(1, 6))]
         self.imports = [choose.randrange(len(self.signatures)) for _ in range(choose.randrange(0, 2))]
         self.types_of_functions = [*self.imports, *self.functions]
+        self.leaves = [self.signature(4, 2) for _ in range(choose.randrange(0, 6))]
         self.table = [choose.randrange(len(self.types_of_functions)) for _ in range(6)]  # of 8, the rest is null
 
-    def signature(self) -> Signature:
+    def signature(self, most_params: int = 14, most_results: int = 5) -> Signature:
         choose = self.choose
-        params = [choose.choice(TYPES) for _ in range(choose.choice([0, 1, 2, 3, 4, 6, 9, 14]))]
-        return Signature(params, [choose.choice(TYPES) for _ in range(choose.choice([0, 1, 1, 1, 1, 2, 3, 5]))])
+        params = choose.choice([n for n in (0, 1, 2, 3, 4, 6, 9, 14) if n <= most_params])
+        results = choose.choice([n for n in (0, 1, 1, 1, 1, 2, 3, 5) if n <= most_results])
+        return Signature([choose.choice(TYPES) for _ in range(params)], [choose.choice(TYPES) for _ in range(results)])
 
     def text(self) -> str:
         types = [f"(type {s.text().join(['(func ', ')'])})" for s in self.signatures]
         imports = [f'(import "host" "{i}" (func (type {t})))' for i, t in enumerate(self.imports)]
         bodies = [Body(self, self.signatures[type], index).text(type) for index, type in enumerate(self.functions)]
+        leaves = [Leaf(self, signature, index).text(0) for index, signature in enumerate(self.leaves)]
         entries = " ".join(str(function) for function in self.table)
         globals_ = [
             f'(global (export "g{i}") (mut {type}) ({type}.const {self.constant(type)}))'
@@ -112,6 +115,7 @@ class Program:
                 f"(global $fuel (mut i32) (i32.const {FUEL}))",
                 '(data (i32.const 0) "\\00\\01\\02\\03\\ff\\fe\\80\\7fbrolga\\00\\00\\f0\\bf\\00\\00\\c0\\7f")',
                 *bodies,
+                *leaves,
                 "(func $canonical32 (param f32) (result f32)",
                 "  (select (local.get 0) (f32.const nan) (f32.eq (local.get 0) (local.get 0))))",
                 "(func $canonical64 (param f64) (result f64)",
@@ -195,6 +199,8 @@ class Body:
             test = self.condition(depth - 1)
             branches = [self.expression(type, depth - 2) for _ in range(2)]
             return f"(if (result {type}) {test} (then {branches[0]}) (else {branches[1]}))"
+        if kind < 0.90:
+            return self.leaf_call([type]) or self.leaf(type)
         if kind < 0.93 and self.of_type(type):
             return f"(local.tee {choose.choice(self.of_type(type))} {self.expression(type, depth - 1)})"
         if kind < 0.95 and type == "i32":
@@ -263,6 +269,16 @@ class Body:
             return ""
         return self.call(self.choose.choice(fitting), depth)
 
+    def leaf_call(self, results: list[str], depth: int = 1) -> str:
+        """A call of a small function with these results, or ""."""
+        leaves = self.program.leaves
+        fitting = [index for index, signature in enumerate(leaves) if signature.results == results]
+        if not fitting:
+            return ""
+        index = self.choose.choice(fitting)
+        arguments = [self.expression(param, depth) for param in leaves[index].params]
+        return f"(call $leaf{index} {' '.join(arguments)})"
+
     def call(self, signature: int, depth: int) -> str:
         choose, program = self.choose, self.program
         arguments = " ".join(self.expression(param, min(depth - 2, 1)) for param in program.signatures[signature].params)
@@ -319,6 +335,9 @@ class Body:
             return f"(br_if {choose.choice(labels)} {self.condition(full - 1)})"
         if kind < 0.95:
             return self.switch(depth, labels)
+        if kind < 0.96 and self.program.leaves:
+            results = choose.choice(self.program.leaves).results
+            return " ".join([self.leaf_call(results, 2), *self.take(results)])
         if kind < 0.97:
             signature = choose.randrange(len(self.program.signatures))
             results = self.program.signatures[signature].results
@@ -364,6 +383,52 @@ class Body:
         if choose.random() < 0.5:
             return f"(memory.fill {self.address(2)} {self.expression('i32', 1)} {size})"
         return f"(memory.copy {self.address(2)} {self.address(2)} {size})"
+
+
+class Leaf(Body):
+    """A small function: a few statements and results, no loops, and hardly any calls."""
+
+    def __init__(self, program: Program, signature: Signature, index: int) -> None:
+        super().__init__(program, signature, index)
+        self.locals = [*signature.params, *(self.choose.choice(TYPES) for _ in range(self.choose.choice([0, 0, 1, 2])))]
+
+    def text(self, type: int) -> str:
+        params, results = self.signature.params, self.signature.results
+        statements = [self.small_statement() for _ in range(self.choose.choice([0, 0, 1, 1, 2]))]
+        values = [self.expression(result, self.choose.choice([0, 1, 1, 2])) for result in results]
+        if len(results) == 1 and self.choose.random() < 0.2:
+            values = [f"(br_if 0 {values[0]} {self.condition(1)})"]
+        head = f'(func $leaf{self.index} (export "leaf{self.index}") {self.signature.text()}'
+        return "\n".join([f"{head} (local {' '.join(self.locals[len(params) :])})", *statements, *values, ")"])
+
+    def small_statement(self) -> str:
+        choose = self.choose
+        kind = choose.random()
+        if kind < 0.2 and self.locals:
+            place = choose.randrange(len(self.locals))
+            return f"(local.set {place} {self.expression(self.locals[place], 1)})"
+        if kind < 0.35:
+            place = choose.randrange(len(self.program.globals))
+            return f"(global.set {place} {self.expression(self.program.globals[place], 1)})"
+        if kind < 0.5:
+            type = choose.choice(["i32", "i64"])
+            return f"({choose.choice(_STORES[type])} {self.address(0)} {self.leaf(type)})"
+        if kind < 0.75:
+            values = " ".join(self.leaf(result) for result in self.signature.results)
+            leave = choose.choice(["return", "return", "br 1"])
+            return f"(if {self.condition(1)} (then ({leave} {values})))"
+        if kind < 0.85:
+            inner = f"(global.set 0 {self.expression(self.program.globals[0], 1)})"
+            return f"(block (block (br_table 0 1 0 {self.leaf('i32')})) {inner})"
+        if kind < 0.9:
+            return f"(if {self.condition(1)} (then (unreachable)))" if self.program.trapping else "(nop)"
+        return f"(block (br_if 0 {self.condition(1)}) (global.set 0 {self.leaf(self.program.globals[0])}))"
+
+    def leaf_call(self, results: list[str], depth: int = 1) -> str:
+        return ""
+
+    def call_for(self, type: str, depth: int) -> str:
+        return ""
 
 
 def generate(seed: int) -> str:

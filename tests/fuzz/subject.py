@@ -3,7 +3,8 @@
 Brolga and PyPI wasmtime have the same names, so one driver serves both. A module is instantiated with imports that
 behave deterministically; every exported function is called with edge-case arguments; results, traps, calls of host
 functions and, at the end, memories, globals and tables are recorded. After a trap a new instance is made, since the
-termination counter of generated modules does not come back. NaN payloads are not recorded. With fuel, each call gets an amount
+termination counter of generated modules does not come back. With `backtraces`, traps are recorded with the functions
+of the stack and the operators that call. NaN payloads are not recorded. With fuel, each call gets an amount
 that is mostly enough, and what is left of it is recorded, by host functions too.
 """
 
@@ -104,13 +105,21 @@ class Subject:
     a signal after so much time, which only Brolga lets through. With `fuel` the engine must have been told to consume it."""
 
     def __init__(
-        self, api: Any, engine: Any, module: Any, seed: int, call_seconds: float = 0.0, fuel: bool = False
+        self,
+        api: Any,
+        engine: Any,
+        module: Any,
+        seed: int,
+        call_seconds: float = 0.0,
+        fuel: bool = False,
+        backtraces: bool = False,
     ) -> None:
         self.api = api
         self.engine = engine
         self.module = module
         self.seed = seed
         self.call_seconds = call_seconds
+        self.backtraces = backtraces
         self.choose_fuel = random.Random(f"fuel {seed}") if fuel else None
         self.events: list[str] = []
         self.host_calls = 0
@@ -176,13 +185,21 @@ class Subject:
             self.events.append(f"{what}: interrupted")
         except self.api.Trap as trap:
             name = trap.trap_code.name
-            self.events.append(f"{what}: trap {TRAP_ALIASES.get(name, name)}")
+            self.events.append(f"{what}: trap {TRAP_ALIASES.get(name, name)}{self.backtrace(trap)}")
         except HostError as error:
             self.events.append(f"{what}: HostError {error}")
         else:
             self.events.append(f"{what}: {describe(result)}")
             return True
         return False
+
+    def backtrace(self, trap: Any) -> str:
+        """What events say about the frames of a trap. Where in the innermost function is not compared: wasmtime takes a load for
+        part of the operator that uses it."""
+        if not self.backtraces or not trap.frames:
+            return ""
+        calls = [f"{frame.func_index} at {frame.module_offset:#x}" for frame in trap.frames[1:]]
+        return f" in {', '.join([str(trap.frames[0].func_index), *calls])}"
 
     def record_state(self) -> None:
         """Contents of exported memories, globals and tables."""

@@ -31,7 +31,7 @@ block0(v0: i32, v1: i64):
     trapnz v4, heap_oob
     v14 = fconst.f32 0x3f800000
     v16 = select.i64 v4, v1, v7
-    v17 = popcnt.i64 v16
+    @30/1c v17 = popcnt.i64 v16
     br_table v0, block1, block2(v1), default block1
 block1 cold:
     brif v4, block3, block2(v1)

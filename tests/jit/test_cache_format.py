@@ -42,6 +42,10 @@ def _function(rng: random.Random, index: int, count: int) -> CompiledFunction:
     function.trap_offsets, function.trap_codes = tables[0:2]
     function.source_offsets, function.source_locs = tables[2:4]
     function.frame_offsets, function.frame_sizes = tables[4:6]
+    count = rng.randrange(3)
+    function.inline_offsets = [rng.randrange(size) for _ in range(count)]
+    function.inline_calls = [rng.randrange(-1, 1 << 20) for _ in range(count)]
+    function.inline_funcs = [rng.randrange(-1, 1 << 20) for _ in range(count)]
     return function
 
 
@@ -56,6 +60,9 @@ def _tables(function: CompiledFunction) -> list[object]:
         list(function.trap_codes),
         list(function.source_offsets),
         list(function.source_locs),
+        list(function.inline_offsets),
+        list(function.inline_calls),
+        list(function.inline_funcs),
         list(function.frame_offsets),
         list(function.frame_sizes),
     ]

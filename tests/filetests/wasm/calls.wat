@@ -1,11 +1,12 @@
 ;; test wasm
 
-;; Calls: a function of the module by index, an imported one through its record, a table's after checks of bounds and type.
+;; Calls: a function of the module by index, which is not inlined since it has a loop; an imported one through its record; a table's after
+;; checks of bounds and type.
 (module
   (type $pair (func (param i32) (result i32 i64)))
   (import "" "host" (func $host (param i64)))
   (table 4 funcref)
-  (func $two (type $pair) (local.get 0) (i64.const 2))
+  (func $two (type $pair) (loop) (local.get 0) (i64.const 2))
   (func $direct (result i64) (call $two (i32.const 1)) (call $host) (drop) (i64.const 0))
   (func $indirect (param i32) (result i64)
     (call_indirect (type $pair) (i32.const 5) (local.get 0))

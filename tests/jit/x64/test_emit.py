@@ -12,6 +12,7 @@ import capstone
 import pytest
 
 from brolga.ir import trap_codes
+from brolga.ir.source_loc import inlined_loc
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction
 from brolga.jit.settings import Settings
 from brolga.jit.transformations import ROTATED_LOOPS
@@ -654,6 +655,27 @@ def test_where_traps_are_noted() -> None:
     assert {int(i.op_str, 0) for i in code.values() if i.mnemonic == "call"} == {last.address}
     assert [(r.kind, r.offset) for r in function.relocations] == [(RELOC_TRAP, last.address + 1)]
     assert (list(function.frame_offsets), list(function.frame_sizes)) == ([0], [0])
+
+
+def test_where_bodies_were_inlined() -> None:
+    """Location and call of each instruction, out of line too; two calls of one function in a row are two."""
+    first, second = inlined_loc(0x30, 0x10), inlined_loc(0x40, 0x10)
+    program = Program()
+    program.vcode.inlined = {0x30: 5, 0x40: 5}
+    program.block(
+        [
+            inst(x.MOV32_I, [RAX], 1, None, -1, 0x20),
+            inst(x.TRAP_IF, [], x.CC_E, None, trap_codes.INTEGER_OVERFLOW, first),
+            inst(x.TRAP_IF, [], x.CC_NE, None, trap_codes.INTEGER_OVERFLOW, second),
+            inst(x.TRAP, [], 0, None, trap_codes.UNREACHABLE, 0x50),
+        ]
+    )
+    function = program.emit(SIGNALS)
+    assert list(function.source_locs) == [-1, 0x20, 0x10, 0x10, 0x50, 0x10, 0x10, -1]
+    places = dict(zip(function.inline_offsets, zip(function.inline_calls, function.inline_funcs)))
+    expected = [(0x30, 5), (0x40, 5), (-1, -1), (0x30, 5), (0x40, 5), (-1, -1)]
+    assert places == dict(zip(function.source_offsets[2:], expected, strict=True))
+    assert list(function.inline_offsets) == sorted(places)
 
 
 def test_traps_are_calls(machine: Machine) -> None:

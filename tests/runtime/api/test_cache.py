@@ -30,7 +30,7 @@ from brolga.runtime.cache import (
 )
 
 _TEXT = """(module
-    (func $add (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+    (func $add (param i32 i32) (result i32) (loop) (i32.add (local.get 0) (local.get 1)))
     (func (export "one") (result i32) (call $add (i32.const 0) (i32.const 1)))
     (func (export "two") (result i32) (call $add (i32.const 1) (i32.const 1)))
     (func (export "trap") (drop (i32.div_s (i32.const 1) (call $add (i32.const 0) (i32.const 0))))))"""
@@ -222,7 +222,7 @@ def test_a_damaged_entry_is_replaced(home: Path, compiled: list[int]) -> None:
     assert compiled == []
 
 
-_TRAP: Final = '(module (func $f (export "f") (call $g)) (func $g unreachable) (func (export "h") (call $g)))'
+_TRAP: Final = '(module (func $f (export "f") (call $g)) (func $g (loop) unreachable) (func (export "h") (call $g)))'
 
 
 def test_damaged_tables_are_made_again(home: Path, compiled: list[int]) -> None:

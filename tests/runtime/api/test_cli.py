@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -202,10 +203,27 @@ def test_objdump(module: Path) -> None:
     for expected in ("f64.promote_f32", "fpromote.f64", "cvtss2sd", "i32.wrap_i64", "ret"):
         assert expected in done.stdout
     assert _brolga("objdump", str(module)).stdout.count("\nfunc ") == 6
-    assert "; func 8" in _brolga("objdump", "--func", "trap", str(module)).stdout
+    assert "; func 6" in _brolga("objdump", "--func", "_start", str(module)).stdout
     done = _brolga("objdump", "--func", "nothing", str(module))
     assert (done.returncode, done.stderr) == (1, "Error: no function nothing\n")
     assert "fails" in _brolga("objdump", "--func", "fails", str(module)).stdout.splitlines()[0]
+
+
+def test_objdump_shows_inlined_bodies(tmp_path: Path) -> None:
+    file = tmp_path / "leaf.wat"
+    file.write_text("""(module (func $leaf (param i32) (result i32) (block (result i32) (i32.mul (local.get 0) (local.get 0))))
+        (func $user (param i32) (result i32) (if (result i32) (local.get 0) (then (call $leaf (local.get 0))) (else (i32.const 1)))))""")
+    rows = _brolga("objdump", "--func", "user", str(file)).stdout.splitlines()
+    (call,) = [place for place, row in enumerate(rows) if row.split()[1:3] == ["call", "0"]]
+    assert [row.split()[1:4] for row in rows[call + 1 : call + 3]] == [
+        ["|", "block", "(result"],
+        ["|", "local.get", "0"],
+    ]
+    (product,) = [place for place, row in enumerate(rows) if "i32.mul" in row]
+    assert re.search(r"^ +[0-9a-f]+ +\|   i32.mul .* imul edi, edi", rows[product])
+    assert "imul.i32 v0, v0" in "".join(rows[product : product + 2])
+    assert rows[call].split()[1:] == ["call", "0"]
+    assert "|" not in _brolga("objdump", "--func", "leaf", str(file)).stdout
 
 
 def test_usage() -> None:

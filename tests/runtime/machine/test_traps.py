@@ -6,7 +6,6 @@ import ctypes
 import gc
 import subprocess
 import sys
-from itertools import starmap
 
 import pytest
 
@@ -15,7 +14,7 @@ from brolga.jit import builtins
 from brolga.jit.code import CompiledFunction
 from brolga.jit.vmctx import CTX_BUILTINS
 from brolga.jit.wasm.types import I32, I64, FuncType
-from brolga.runtime.machine import Frame, Site, machine, set_exception_hook
+from brolga.runtime.machine import Site, frames_of, machine, set_exception_hook
 from brolga.runtime.machine import code as code_spaces
 from brolga.runtime.machine.layout import STACK_SIZE
 
@@ -81,6 +80,24 @@ def test_fault_becomes_trap_with_frames(name: str) -> None:
         assert not world.state.running
     if name == "load":
         assert caught.value.address == world.memory.base + 5 + 0x20000
+
+
+def test_inlined_bodies_are_frames_of_their_own() -> None:
+    """For the instruction that traps as for return addresses, which may be the first thing behind a body."""
+    trapping = leaf("mov edi, edi\ntrap: mov eax, gs:[rdi + 0x20000]", trap_codes.MEMORY_OUT_OF_BOUNDS)
+    outer = caller()
+    start, end = 4, 9  # of the call in `outer`
+    trapping.inline_offsets, trapping.inline_calls, trapping.inline_funcs = [0, 50], [33, -1], [7, -1]
+    outer.inline_offsets, outer.inline_calls, outer.inline_funcs = [start, end], [44, -1], [8, -1]
+    world = World([outer, trapping])
+    with pytest.raises(WasmTrap) as caught:
+        world.call(0, i32_i32, 5)
+    assert caught.value.code == trap_codes.MEMORY_OUT_OF_BOUNDS
+    assert caught.value.frames == [(7, 110), (1, 33), (8, 60), (0, 44)]
+    outer.inline_offsets = [end, end + 4]  # behind the call
+    with pytest.raises(WasmTrap) as caught:
+        world.call(0, i32_i32, 5)
+    assert caught.value.frames == [(7, 110), (1, 33), (0, 60)]
 
 
 def test_trap_routine_becomes_trap_with_frames() -> None:
@@ -214,7 +231,7 @@ def test_hook_sees_frames_of_passing_exceptions(platform: str) -> None:
     seen: list[tuple[BaseException, list[tuple[int, int]]]] = []
 
     def hook(exception: BaseException, sites: list[Site]) -> None:
-        seen.append((exception, [(frame.func, frame.offset) for frame in starmap(Frame, sites)]))
+        seen.append((exception, [(frame.func, frame.offset) for frame in frames_of(sites)]))
 
     set_exception_hook(hook)
     with pytest.raises(ValueError, match="from host"):

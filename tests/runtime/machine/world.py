@@ -7,7 +7,6 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from itertools import starmap
 
 from brolga.jit import builtins
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction, Relocation
@@ -26,10 +25,10 @@ from brolga.jit.wasm.types import F32, F64, I32, I64, FuncType
 from brolga.runtime.machine import (
     CTX_DATA_SEGMENTS,
     CTX_MEMORIES,
-    Frame,
     HostFunction,
     Machine,
     Site,
+    frames_of,
     machine,
     signature_id,
 )
@@ -53,7 +52,7 @@ class WasmTrap(Exception):
         self.code = code
         self.address = address
         self.owners = [owner for owner, *_ in sites]
-        self.frames = [(frame.func, frame.offset) for frame in starmap(Frame, sites)]
+        self.frames = [(frame.func, frame.offset) for frame in frames_of(sites)]
 
 
 def function(
