@@ -36,6 +36,8 @@ from .insts import (
     MOVSD,
     MOVSD_MR,
     POLL,
+    POP,
+    PUSH,
     SDIV_CHECK32,
     SDIV_CHECK64,
     SREM32,
@@ -49,7 +51,7 @@ from .stubs import SlowPath, Stubs
 # Kinds of slow paths.
 DIVISOR_MINUS_ONE: Final = 16
 REMAINDER_ZERO: Final = 17
-OTHER_CONTEXT: Final = 18  # locations: code address, vmctx, frame slot
+OTHER_CONTEXT: Final = 18  # locations: code address, vmctx, frame slot if there is one
 INTERRUPTED: Final = 19
 
 _ROWS: Final = frozenset((SDIV_CHECK32, SDIV_CHECK64, SREM32, SREM64, CALL_CONTEXT, POLL))
@@ -83,8 +85,9 @@ def emit_control_sequence(buffer: CodeBuffer, stubs: Stubs, inst: Inst) -> None:
         encode(buffer, IDIV32 if op == SREM32 else IDIV64, [RAX, RDX, RAX, RDX, divisor])
     elif op == CALL_CONTEXT:
         code, context = locations[inst.imm], locations[inst.imm + 1]
-        assert inst.amode is not None
-        path = [code, context, inst.amode.displacement]
+        path = [code, context]
+        if inst.amode is not None:
+            path.append(inst.amode.displacement)
         encode(buffer, CMP64, [context, R15])
         buffer.jcc(CC_NE, stubs.slow_path(OTHER_CONTEXT, op, path, loc, back))
         encode(buffer, CALL_RM, [code])
@@ -113,13 +116,22 @@ def emit_control_path(buffer: CodeBuffer, stubs: Stubs, path: SlowPath) -> None:
 
 
 def _call_other_context(buffer: CodeBuffer, stubs: Stubs, path: SlowPath) -> None:
-    code, context, slot_number = path.locations
-    slot = Amode(AMODE_SLOT, displacement=slot_number)
-    encode(buffer, MOV_FROM_R15, [], 0, slot)
+    code, context = path.locations[:2]
+    slot: Amode | None = None
+    if len(path.locations) > 2:
+        slot = Amode(AMODE_SLOT, displacement=path.locations[2])
+        encode(buffer, MOV_FROM_R15, [], 0, slot)
+    else:
+        encode(buffer, PUSH, [R15])
+        buffer.frame(path.frame_size + 8)
     encode(buffer, MOV_TO_R15, [context])
     _set_memory_base(buffer, stubs)
     encode(buffer, CALL_RM, [code])
-    encode(buffer, MOV_TO_R15, [], 0, slot)
+    if slot is not None:
+        encode(buffer, MOV_TO_R15, [], 0, slot)
+    else:
+        encode(buffer, POP, [R15])
+        buffer.frame(path.frame_size)
     _set_memory_base(buffer, stubs)
 
 

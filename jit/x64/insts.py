@@ -317,8 +317,9 @@ ARGS: Final = ins("args", "")  # shape made by the client: defines the parameter
 POLL: Final = ins("poll", "T:G64")
 # A call through a function record whose vmctx may be another instance's. Shape made by the client: any definitions, then the
 # code address and the vmctx (`Inst.imm` is the position of the former), then the arguments; r11 is among the clobbers and no
-# argument. If the vmctx is r15, a plain call; else, out of line: r15 is saved in the frame slot that the amode names; r15 and, unless
-# bounds are explicit, gs (or r14) become the callee's (from CTX_MEMORY0_BASE), and after the call the caller's again.
+# argument. If the vmctx is r15, a plain call; else, out of line: r15 is saved in the frame slot that the amode names, or pushed if there
+# is none, which arguments and results on the stack do not allow; r15 and, unless bounds are explicit, gs (or r14) become the
+# callee's (from CTX_MEMORY0_BASE), and after the call the caller's again.
 CALL_CONTEXT: Final = ins("callctx", "")
 
 # Floats ---------------------------------------------------------------------------------------------------------------

@@ -78,12 +78,12 @@ def _emit_call(
                 def_constraints.append(location)
     if row != m.CALL:
         imm += len(defs)
+    stack_results = stack_slots(results)
     amode = None
-    if row == m.CALL_CONTEXT:
+    if row == m.CALL_CONTEXT and stack_args + stack_results:
         amode = Amode(AMODE_SLOT, displacement=lo.context_slot())
     shape = _shape(def_constraints, use_constraints, _CLOBBERED)
     lo.out.append(MachInst(row, defs + uses, shape, imm, amode, -1, -1, lo.loc))
-    stack_results = stack_slots(results)
     if stack_args + stack_results:
         lo.vcode.reserve_outgoing(8 * (stack_args + stack_results))
         lo.code.blocks[lo.block].needs_frame = True

@@ -21,6 +21,7 @@ from brolga.runtime.machine.calls import call_layout, read_results, write_args
 from brolga.runtime.platform.linux import SA_ONSTACK, SA_SIGINFO
 
 LOG_STEPS = 200_000
+ONE_OTHER_CONTEXT = 12  # index of the function
 LONGEST_SUB = 7  # bytes of `sub rsp, imm32`
 
 STEP_HANDLER = """
@@ -59,11 +60,19 @@ STEPPED_ENTRY = """
     ret
 """
 
+OTHER_WAT = """
+(module
+  (func (export "other") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))
+  (func (export "wide") (param i32 i64 i64 i64 i64 i64 i64 i64) (result i32) (i32.wrap_i64 (local.get 7))))
+"""
 WAT = """
 (module
-  (memory 1)
-  (table funcref (elem $leaf $many))
   (type $i (func (param i32) (result i32)))
+  (type $w (func (param i32 i64 i64 i64 i64 i64 i64 i64) (result i32)))
+  (import "" "" (func $other (type $i)))
+  (import "" "" (func $wide_other (type $w)))
+  (memory 1)
+  (table funcref (elem $leaf $many $other $wide_other))
   (func $leaf (type $i) (i32.add (local.get 0) (i32.const 1)))
   (func $many (type $i) (param i32) (result i32)
     (local i32 i32 i32 i32 i32 i32 i32 i32)
@@ -103,6 +112,12 @@ WAT = """
   (func $calls_guarded (type $i)
     (call $guarded (local.get 0) (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5) (i64.const 6)
       (i64.const 7)))
+  (func $other_contexts (type $i)
+    (i32.add
+      (call_indirect (type $i) (local.get 0) (i32.const 2))
+      (call_indirect (type $w) (local.get 0) (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5) (i64.const 6)
+        (i64.const 7) (i32.const 3))))
+  (func $one_other_context (type $i) (call_indirect (type $i) (local.get 0) (i32.const 2)))
   (func $table (type $i)
     (block (block (block (br_table 0 1 2 (local.get 0)))
       (return (call_indirect (type $i) (i32.const 5) (i32.const 0))))
@@ -114,6 +129,8 @@ WAT = """
       (local.set 1 (i32.add (local.get 1) (call $table (local.get 0))))
       (local.set 1 (i32.add (local.get 1) (call $floats (local.get 0))))
       (local.set 1 (i32.add (local.get 1) (call $calls_guarded (local.get 0))))
+      (local.set 1 (i32.add (local.get 1) (call $other_contexts (local.get 0))))
+      (local.set 1 (i32.add (local.get 1) (call $one_other_context (local.get 0))))
       (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
       (br_if 0 (i32.ge_s (local.get 0) (i32.const 0))))
     (local.get 1)))
@@ -138,9 +155,12 @@ def test_frame_table_at_every_instruction(stepper: tuple[int, ctypes.Array[ctype
     entry, log = stepper
     config = brolga.Config()
     config._opt_level = opt_level
+    config.optimizations_off = ["inlining"]  # all functions are to be called
     engine = brolga.Engine(config)
     store = brolga.Store(engine)
-    main = brolga.Instance(store, brolga.Module(engine, WAT), []).exports(store)["main"]
+    others = brolga.Instance(store, brolga.Module(engine, OTHER_WAT), []).exports(store)
+    imports = [others["other"], others["wide"]]
+    main = brolga.Instance(store, brolga.Module(engine, WAT), imports).exports(store)["main"]
     expected = main(store, 5)  # compiles all
     type = main._type
     buffer = write_args(call_layout(type), [5])
@@ -157,10 +177,12 @@ def test_frame_table_at_every_instruction(stepper: tuple[int, ctypes.Array[ctype
         pc, rsp, word = log[4 + 4 * i : 7 + 4 * i]
         found = find_code(pc)
         assert found is not None
-        _, function, index, offset = found
+        space, function, index, offset = found
         if function is None:
             continue  # a pad
-        functions.add(index)
+        functions.add((space, index))
+        if index == ONE_OTHER_CONTEXT:
+            assert set(function.frame_sizes) == {0, 8}  # r15 is pushed, where the context is another one
         if len(function.frame_sizes) > 1 and function.frame_offsets[1] > LONGEST_SUB:
             late.add(index)
         size = function.frame_sizes[bisect_right(function.frame_offsets, offset) - 1]
@@ -175,5 +197,5 @@ def test_frame_table_at_every_instruction(stepper: tuple[int, ctypes.Array[ctype
             assert returns, (index, offset)
             assert place == returns[-1], f"function {index} at offset {offset:#x}: frame size {size}"
         previous_rsp = rsp
-    assert len(functions) == 11
-    assert {5, 7} <= late  # $recursive, $guarded
+    assert len(functions) == 15
+    assert {7, 9} <= late  # $recursive, $guarded
