@@ -28,12 +28,35 @@ from .trap_codes import TRAP_MESSAGES
 
 
 class Managed:
-    """Base of what has `close`. A closed object has lost its attributes, so that every use raises ValueError, at no cost
-    to the use of open ones."""
+    """Base of what has `close`."""
 
     __slots__ = ()
 
     __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
+
+    def close(self) -> None:
+        """Give up what this object holds. Closing it again is harmless, any other use raises ValueError."""
+        raise NotImplementedError
+
+    def ptr(self) -> Any:
+        """This object, if it is not closed: there is nothing behind it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class SlottedManaged(Managed):
+    """Base of classes whose closed objects have lost their attributes, so that every use of these raises ValueError.
+
+    A class with `__getattr__` finds all its attributes slowly (CPython 3.11 does not specialize their look-up), so this is not for what
+    programs use in their loops.
+    """
+
+    __slots__ = ()
 
     def close(self) -> None:
         """Give up what this object holds. Closing it again is harmless, any other use raises ValueError."""
@@ -52,12 +75,6 @@ class Managed:
                 if not name.startswith("__"):
                     getattr(self, name)
         return self
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     if not TYPE_CHECKING:
 

@@ -15,7 +15,7 @@ from .cache import wants_compiler
 from .config import Config
 from .machine import Machine, machine
 from .machine.layout import STACK_SIZE
-from .managed import Managed
+from .managed import SlottedManaged
 
 if TYPE_CHECKING:
     from .machine import StoreState
@@ -84,7 +84,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @final
-class Engine(Managed):
+class Engine(SlottedManaged):
     """What stores and modules have in common: platform, compiler settings. Modules of one engine work in its stores only."""
 
     __slots__ = ("cache", "eager", "epoch", "machine", "max_stack", "parallel", "perf_map", "settings", "shared_memory")

@@ -13,7 +13,7 @@ from .engine import Engine
 from .functions import Func, HostDefinition
 from .globals import Global
 from .instance import AsExtern, Importable, Instance, check_extern, instantiate
-from .managed import Managed
+from .managed import SlottedManaged
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
 from .store import Store, Storelike
@@ -24,7 +24,7 @@ from .wasi.functions import FUNCTIONS, MODULE_NAME, WasiFunction
 
 
 @final
-class Linker(Managed):
+class Linker(SlottedManaged):
     """Definitions by module and name, from which imports are satisfied."""
 
     __slots__ = ("_definitions", "_shadowing", "engine")
@@ -149,7 +149,7 @@ class Linker(Managed):
 
 
 @final
-class InstancePre(Managed):
+class InstancePre(SlottedManaged):
     """A module with its imports found, to be instantiated many times."""
 
     __slots__ = ("_engine", "_imports", "_loaded")

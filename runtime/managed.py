@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from brolga.ir.errors import Managed
+from brolga.ir.errors import Managed, SlottedManaged
 
-__all__ = ["Consumable", "Managed"]
+__all__ = ["Consumable", "Managed", "SlottedManaged"]
 
 
-class Consumable(Managed):
+class Consumable(SlottedManaged):
     """A configuration: what is made of it uses it up, as if it were closed."""
 
     __slots__ = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
@@ -16,6 +16,8 @@ from .types import Limits, MemoryType
 
 if TYPE_CHECKING:
     from .bound import BoundMemory
+
+_NO_BYTES: Final = bytearray()  # a sum is made sooner than a bytearray of one argument
 
 
 @final
@@ -181,7 +183,7 @@ class Memory:
         view = memory._view
         if view is None:
             view = memory.view()
-        return bytearray(view[start:stop])
+        return _NO_BYTES + view[start:stop]
 
     def write(
         self, store: Storelike, value: bytes | bytearray | memoryview | Iterable[int], start: int | None = None

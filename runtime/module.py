@@ -23,7 +23,7 @@ from .compilation import Compilation, collector_paused
 from .config import Config
 from .engine import Engine
 from .machine import CodeSpace, signature_id
-from .managed import Managed
+from .managed import SlottedManaged
 from .startup_fuel import StartupPlan
 from .text import to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
@@ -125,7 +125,7 @@ def _save(entry: CacheEntry, space: CodeSpace, wasm: bytes) -> None:
 
 
 @final
-class Module(Managed):
+class Module(SlottedManaged):
     """A valid module, given as binary or text. Functions are compiled when they are first called, unless the engine's
     configuration says `eager`."""
 

@@ -10,12 +10,12 @@ from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
 
 from .engine import Engine
 from .machine import MemoryBlock
-from .managed import Managed
+from .managed import SlottedManaged
 from .types import MemoryType
 
 
 @final
-class SharedMemory(Managed):
+class SharedMemory(SlottedManaged):
     """A shared linear memory."""
 
     __slots__ = ("_block", "_type")

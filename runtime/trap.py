@@ -11,7 +11,7 @@ from brolga.ir.errors import BrolgaError, WasmtimeError
 
 from . import machine
 from .compilation import Compilation
-from .managed import Managed
+from .managed import SlottedManaged
 
 
 class TrapCode(Enum):
@@ -88,7 +88,7 @@ _PUBLIC_CODE: Final[dict[int, TrapCode]] = {
 
 
 @final
-class Frame(Managed):
+class Frame(SlottedManaged):
     """One function of a wasm backtrace."""
 
     __slots__ = ("_func_index", "_func_name", "_func_start", "_module_name", "_module_offset")

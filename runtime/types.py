@@ -11,7 +11,7 @@ from typing import Final, final
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm import types as wasm
 
-from .managed import Managed
+from .managed import SlottedManaged
 
 _MAX_SIZE_32: Final = 1 << 32
 _MAX_SIZE_64: Final = 1 << 64
@@ -33,7 +33,7 @@ class _ByKey:
 
 
 @final
-class ValType(Managed):
+class ValType(SlottedManaged):
     """The type of a value: made by `ValType.i32()` and its like."""
 
     __slots__ = ("_code",)
@@ -94,7 +94,7 @@ def _code_of(type: ValType) -> int:
 
 
 @final
-class FuncType(_ByKey, Managed):
+class FuncType(_ByKey, SlottedManaged):
     """Parameter and result types of a function."""
 
     __slots__ = ("_type",)
@@ -124,7 +124,7 @@ class FuncType(_ByKey, Managed):
 
 
 @final
-class GlobalType(_ByKey, Managed):
+class GlobalType(_ByKey, SlottedManaged):
     """Type of a global's value, and whether it can be set."""
 
     __slots__ = ("_mutable", "_valtype")
@@ -175,7 +175,7 @@ class Limits(_ByKey):
 
 
 @final
-class TableType(_ByKey, Managed):
+class TableType(_ByKey, SlottedManaged):
     """Type of a table's elements, and its limits."""
 
     __slots__ = ("_element", "_limits")
@@ -208,7 +208,7 @@ class TableType(_ByKey, Managed):
 
 
 @final
-class MemoryType(_ByKey, Managed):
+class MemoryType(_ByKey, SlottedManaged):
     """Limits of a memory, in pages (of 64 KiB, or of one byte with `page_size_log2=0`)."""
 
     __slots__ = ("_is_64", "_limits", "_page_size_log2", "_shared")
@@ -278,7 +278,7 @@ class MemoryType(_ByKey, Managed):
 
 
 @final
-class TagType(_ByKey, Managed):
+class TagType(_ByKey, SlottedManaged):
     """Type of a tag: what an exception of it carries."""
 
     __slots__ = ("_functype",)
@@ -314,7 +314,7 @@ def wrap_extern_type(type: wasm.ExternType) -> AsExternType:
 
 
 @final
-class ImportType(Managed):
+class ImportType(SlottedManaged):
     """An import of a module: where it comes from, and its type."""
 
     __slots__ = ("_module", "_name", "_type")
@@ -350,7 +350,7 @@ class ImportType(Managed):
 
 
 @final
-class ExportType(Managed):
+class ExportType(SlottedManaged):
     """An export of a module: its name and type."""
 
     __slots__ = ("_name", "_type")
