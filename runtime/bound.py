@@ -12,7 +12,17 @@ from brolga.jit.wasm import types as wasm
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
 from .instance import Importable, InstanceData, instantiate
-from .machine import EntryPoint, MemoryBlock, any_machine, bind_buffer, buffer_type, enable_vectorcall, from_bits
+from .machine import (
+    EntryPoint,
+    Machine,
+    MemoryBlock,
+    any_machine,
+    bind_buffer,
+    buffer_type,
+    enable_method_calls,
+    enable_vectorcall,
+    from_bits,
+)
 from .memory import Memory, MemoryData
 from .module import Module
 from .store import Store
@@ -57,6 +67,34 @@ class BoundFunc(EntryPoint):
 
     def __repr__(self) -> str:
         return f"<wasm function {self.__name__}: {self._type}>"
+
+
+@final
+@enable_method_calls
+class _ExportedFunc(EntryPoint):
+    """A function in the class of a module's instances: `it.name(...)` calls that of `it`, `it.name` is its BoundFunc."""
+
+    __slots__ = ("__name__", "_class")
+    __name__: str
+    _class: type[BoundInstance]
+
+    @classmethod
+    def _of(cls, machine: Machine, type: wasm.FuncType, owner: type[BoundInstance], place: int, name: str) -> Self:
+        func = cls.__new__(cls)
+        func.__name__ = name
+        func._class = owner
+        func.bind_method(machine, type, owner, place)
+        return func
+
+    def __get__(self, instance: object, owner: object = None) -> Any:
+        if instance is None:
+            return self
+        if not isinstance(instance, BoundInstance) or not isinstance(instance, self._class):
+            raise TypeError(f"{self!r} does not belong to {instance!r}")
+        return instance._exports[self.__name__]
+
+    def __repr__(self) -> str:
+        return f"<wasm function {self.__name__} of instances: {self._entry_type}>"
 
 
 if TYPE_CHECKING:
@@ -210,10 +248,20 @@ class BoundGlobal:
 BoundExtern = BoundFunc | BoundMemory | BoundTable | BoundGlobal
 
 
-class BoundInstance:
+class _Records:
+    """`_records` has the addresses of the records of all exported functions, for `_ExportedFunc`: it must be the first slot."""
+
+    __slots__ = ("_records",)
+    _records: bytes
+
+
+class BoundInstance(_Records):
     """An instance whose exports are attributes (and items, for names that are no identifiers or that this class uses itself).
 
     `store` is the store that it lives in; `close`, or the end of a `with` block, closes that.
+
+    The instances of each module have a class of their own, where functions are found as methods are. Names that
+    mean something to this class or to Python stay with the instance.
     """
 
     _exports: dict[str, BoundExtern]
@@ -221,11 +269,15 @@ class BoundInstance:
 
     def __init__(self, store: Store, data: InstanceData) -> None:
         exports = {export.name: _bind(store, data, export) for export in data.module.decoded.exports}
+        self._records = b"".join(
+            [f._entry_record.to_bytes(8, "little") for f in exports.values() if isinstance(f, BoundFunc)]
+        )
         self.store = store
+        cls = type(self)
         for name, export in exports.items():
             if hasattr(BoundInstance, name):
                 self.__dict__[name] = export
-            else:  # one by one, so that CPython keeps them in the object, where it finds them sooner than in a dict
+            elif name not in cls.__dict__:
                 setattr(self, name, export)
         self._exports = exports
         self._owner = store
@@ -260,6 +312,19 @@ class BoundInstance:
         return f"<wasm instance with {', '.join(self._exports) or 'no exports'}>"
 
 
+def _class_of(module: Module) -> type[BoundInstance]:
+    """The class of the module's instances. It refers to nothing of them, since classes are only freed by the cyclic garbage collector."""
+    decoded = module.decoded
+    cls = type("BoundInstance", (BoundInstance,), {"__slots__": (), "__module__": __name__})
+    functions = [export for export in decoded.exports if export.kind == wasm.EXTERN_FUNC]
+    for place, export in enumerate(functions):
+        name = export.name
+        if not hasattr(BoundInstance, name) and not (name.startswith("__") and name.endswith("__")):
+            type_ = decoded.func_type(export.index)
+            setattr(cls, name, _ExportedFunc._of(module.engine.machine, type_, cls, place, name))
+    return cls
+
+
 def _bind(store: Store, data: InstanceData, export: wasm.Export) -> BoundExtern:
     index = export.index
     if export.kind == wasm.EXTERN_FUNC:
@@ -291,7 +356,7 @@ def bind_instance(module: Module, store: Store | None, imports: Imports, wasi: W
     if wasi is not None:
         store.set_wasi(wasi)
     items = [_importable(store, imports, wanted) for wanted in decoded.imports]
-    return BoundInstance(store, instantiate(store, module._loaded, items))
+    return _class_of(module)(store, instantiate(store, module._loaded, items))
 
 
 def _importable(store: Store, imports: Imports, wanted: wasm.Import) -> Importable:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import VALUE_TYPE_NAMES, FuncType
 
-from .entry_code import ENTRY_SIZE, ENTRY_VECTORCALL
+from .entry_code import BOUND, BY_STORE, BYTES_OF_OBJECT, ENTRY_SIZE, ENTRY_VECTORCALL, METHOD
 from .fibers import Fiber
 from .state import state_of
 from .timeouts import Deadline
@@ -60,6 +60,8 @@ class _Member(ctypes.Structure):
 TPFLAGS_DEFAULT: Final = 1 << 18
 TPFLAGS_BASETYPE: Final = 1 << 10
 TPFLAGS_HAVE_VECTORCALL: Final = 1 << 11
+TPFLAGS_IMMUTABLETYPE: Final = 1 << 8
+TPFLAGS_METHOD_DESCRIPTOR: Final = 1 << 17
 PY_TP_CALL: Final = 50
 PY_TP_MEMBERS: Final = 72
 T_PYSSIZET: Final = 19
@@ -100,10 +102,21 @@ T = TypeVar("T", bound=type)
 
 def enable_vectorcall(cls: T) -> T:
     """Class decorator: instances of this subclass of EntryPoint are called as fast as those of EntryPoint itself."""
+    return _add_flags(cls, TPFLAGS_HAVE_VECTORCALL)
+
+
+def enable_method_calls(cls: T) -> T:
+    """Class decorator: where instances of this subclass of EntryPoint are attributes of a class, `x.name(...)` calls them with `x`
+    as first argument, as it calls functions, and makes no bound method. (CPython specializes that for descriptors of types that
+    never change.)"""
+    return _add_flags(cls, TPFLAGS_HAVE_VECTORCALL | TPFLAGS_METHOD_DESCRIPTOR | TPFLAGS_IMMUTABLETYPE)
+
+
+def _add_flags(cls: T, added: int) -> T:
     flags = ctypes.c_ulong.from_address(id(cls) + TP_FLAGS_OFFSET)
     if flags.value != _api.PyType_GetFlags(cls):
         return cls  # another layout of types: calls go through tp_call, which is slower and does the same
-    flags.value |= TPFLAGS_HAVE_VECTORCALL
+    flags.value |= added
     _api.PyType_Modified(cls)
     return cls
 
@@ -128,8 +141,8 @@ class EntryPoint(_NativeEntryPoint):
 
     __slots__ = (
         "__weakref__",
-        "_entry_bound",
         "_entry_calls",
+        "_entry_kind",
         "_entry_owner",
         "_entry_record",
         "_entry_store",
@@ -142,7 +155,7 @@ class EntryPoint(_NativeEntryPoint):
     _entry_owner: object
     _entry_record: int
     _entry_calls: int  # so far, by the slow way
-    _entry_bound: bool
+    _entry_kind: int
 
     if TYPE_CHECKING:
         __call__: Callable[..., object]
@@ -155,25 +168,27 @@ class EntryPoint(_NativeEntryPoint):
         `store` is what a call must give as first argument (compared by identity; an object whose attribute `_store` is `store`,
         like a Caller, will do too); if `bound`, calls give none. `owner` is kept alive: it must own the record, the context and the code.
         """
+        self._entry_record = record
+        self._fill(machine, BOUND if bound else BY_STORE, type, record, store, owner)
+
+    def bind_method(self, machine: Machine, type: FuncType, cls: type[object], place: int) -> None:
+        """Lead calls whose first argument is an instance of `cls` to that function record whose address is word `place` of the bytes object
+        in the first slot of the instance. Other calls, also of subclasses, go to what `__get__` returns."""
+        self._fill(machine, METHOD, type, BYTES_OF_OBJECT + 8 * place, cls, cls)
+
+    def _fill(self, machine: Machine, kind: int, type: FuncType, word: int, store: object, owner: object) -> None:
         self._machine = machine
+        self._entry_kind = kind
         self._entry_type = type
         self._entry_store = store
         self._entry_owner = owner
-        self._entry_record = record
         self._entry_calls = 0
-        self._entry_bound = bound
-        _ENTRY.from_address(id(self) + ENTRY_VECTORCALL)[:] = [
-            machine.entry_code(type, bound=bound),
-            record,
-            id(store),
-        ]
+        _ENTRY.from_address(id(self) + ENTRY_VECTORCALL)[:] = [machine.entry_code(type, kind), word, id(store)]
 
     async def _call_async(self, args: tuple[object, ...], timeout: float | None) -> Any:
         """A call that waits for async host functions, with the arguments of an ordinary call."""
         record = self._entry_record
-        fiber = Fiber(
-            self._machine, state_of(record), record, self._entry_type, _arguments(self, args, "call_async")
-        )
+        fiber = Fiber(self._machine, state_of(record), record, self._entry_type, _arguments(self, args, "call_async"))
         try:
             return _results(self, await (fiber.finish() if timeout is None else fiber.finish_within(timeout)))
         finally:
@@ -184,8 +199,10 @@ def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> 
     """What an entry does with Python's help: any signature, any kind of argument, timeouts, and the errors."""
     func._entry_calls += 1
     if func._entry_calls == CALLS_UNTIL_FAST:
-        code = func._machine.entry_code(func._entry_type, make=True, bound=func._entry_bound)
+        code = func._machine.entry_code(func._entry_type, func._entry_kind, make=True)
         _u64(id(func) + ENTRY_VECTORCALL).value = code
+    if func._entry_kind == METHOD:
+        return _call_method(func, args, timeout)
     bits = _arguments(func, args, "__call__")
     type = func._entry_type
     if timeout is None:
@@ -199,10 +216,16 @@ def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> 
     return _results(func, results)
 
 
+def _call_method(func: Any, args: tuple[object, ...], timeout: float | None) -> object:
+    if not args:
+        raise TypeError(f"unbound method {func!r} needs an argument")
+    return slow_call(func.__get__(args[0]), *args[1:], timeout=timeout)
+
+
 def _arguments(func: EntryPoint, args: tuple[object, ...], method: str) -> list[int]:
     """The raw arguments of a call, or the error for what does not fit."""
     type = func._entry_type
-    bound = func._entry_bound
+    bound = func._entry_kind == BOUND
     if not args and not bound:
         raise TypeError(f"Func.{method}() missing 1 required positional argument: 'store'")
     values = args if bound else args[1:]

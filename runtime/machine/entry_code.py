@@ -1,5 +1,9 @@
 """Machine code of entry points: a vectorcall function per signature, and the generic one that leads to Python.
 
+There are three kinds of entry points: BY_STORE, called with the store as first argument; BOUND, called without; and METHOD, a method
+descriptor in the class of instances. Its first argument is such an instance, which holds the addresses of the records of its functions
+in a bytes object, and ENTRY_RECORD is an offset in that object.
+
 A vectorcall function gets the callable in rdi, its arguments in rsi (the store first), their number in rdx (bit 63 is a flag), the
 names of keyword arguments in rcx. The fast ones take int and float objects only and convert what is in range; anything else
 goes to the slow one, which does the same call with Python's help and has the error messages.
@@ -15,7 +19,13 @@ from brolga.jit.x64.abi import ARG_GPRS, ARG_XMMS, ON_STACK, RESULT_GPRS, RESULT
 from . import layout as L
 from .integers import DIGIT_OFFSET, SIGN_OFFSET, read_small_int
 
-# The instance of an entry point type, after the object header. STORE is compared only; Python attributes own it.
+BY_STORE: Final = 0
+BOUND: Final = 1
+METHOD: Final = 2
+KINDS: Final = 3
+
+# The instance of an entry point type, after the object header. STORE is compared only, with the first argument or, of a
+# METHOD, with its class; Python attributes own it.
 ENTRY_VECTORCALL: Final = 16
 ENTRY_RECORD: Final = 24
 ENTRY_STORE: Final = 32
@@ -23,6 +33,8 @@ ENTRY_SIZE: Final = 40
 
 TYPE_OF_OBJECT: Final = 8  # ob_type
 VALUE_OF_FLOAT: Final = 16  # ob_fval
+RECORDS_OF_INSTANCE: Final = 16  # the first slot of a class whose base is `object`
+BYTES_OF_OBJECT: Final = 32  # ob_sval
 
 MOST_FAST_PARAMS: Final = 32
 MOST_FAST_RESULTS: Final = 16
@@ -98,7 +110,7 @@ _PROLOGUE: Final = """
     lea rax, [rdx + rdx]
     cmp rax, {TWICE_COUNT}
     jne slow
-    {STORE_CHECK}
+    {FIRST_CHECK}
     mov r12, rdi
     mov r13, rsi
 """
@@ -106,6 +118,14 @@ _STORE_CHECK: Final = """
     mov rax, [rsi]
     cmp rax, [rdi + {ENTRY_STORE}]
     jne slow
+"""
+_CLASS_CHECK: Final = """
+    mov rax, [rsi]
+    mov r8, [rdi + {ENTRY_STORE}]
+    cmp [rax + {TYPE_OF_OBJECT}], r8
+    jne slow
+    cmp qword ptr [rax + {RECORDS_OF_INSTANCE}], 0
+    je slow
 """
 _INT_ARGUMENT: Final = """
     mov rdi, [r13 + {SOURCE}]
@@ -148,8 +168,17 @@ _FLOAT_ARGUMENT: Final = """
     mov rax, [rdi + {VALUE_OF_FLOAT}]
     mov [rsp + {TARGET}], rax
 """
-_INTO_WASM: Final = """
+_RECORD: Final = """
     mov r13, [r12 + {ENTRY_RECORD}]
+"""
+_RECORD_OF_METHOD: Final = """
+    mov rax, [r13]
+    mov rax, [rax + {RECORDS_OF_INSTANCE}]
+    mov r13, [r12 + {ENTRY_RECORD}]
+    mov r13, [rax + r13]
+"""
+_INTO_WASM: Final = """
+    {RECORD}
     mov r15, [r13 + {FUNC_VMCTX}]
     {ENTER}
     lea r11, [rsp + {FRAME_SIZE}]
@@ -189,9 +218,9 @@ def has_fast_entry(type: FuncType) -> bool:
     )
 
 
-def fast_entry(type: FuncType, bound: bool) -> tuple[str, dict[str, object]]:
-    """Text and symbols of the vectorcall function of a signature that `has_fast_entry`. If `bound`, the store is no argument."""
-    before = 0 if bound else 1  # arguments before the function's own
+def fast_entry(type: FuncType, kind: int) -> tuple[str, dict[str, object]]:
+    """Text and symbols of the vectorcall function of a signature that `has_fast_entry`."""
+    before = 0 if kind == BOUND else 1  # arguments before the function's own
     params = assign([IR_TYPE[t] for t in type.params], ARG_GPRS, ARG_XMMS)
     results = assign([IR_TYPE[t] for t in type.results], RESULT_GPRS, RESULT_XMMS)
     stack_args = stack_slots(params)
@@ -247,7 +276,9 @@ def fast_entry(type: FuncType, bound: bool) -> tuple[str, dict[str, object]]:
     lines += [_COLD, *large_ints]
     symbols: dict[str, object] = {
         "SPACE": space,
-        "STORE_CHECK": "" if bound else _STORE_CHECK,
+        "FIRST_CHECK": ("" if kind == BOUND else _CLASS_CHECK if kind == METHOD else _STORE_CHECK),
+        "RECORD": _RECORD_OF_METHOD if kind == METHOD else _RECORD,
+        "RECORDS_OF_INSTANCE": RECORDS_OF_INSTANCE,
         "TWICE_COUNT": 2 * (len(params) + before),
         "COUNT": len(params) + before,
         "RETURN": _RETURN,

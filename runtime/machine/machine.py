@@ -36,6 +36,7 @@ from .entry import slow_call
 from .entry_code import (
     ENTRY_RECORD,
     ENTRY_STORE,
+    KINDS,
     MOST_SLOW_ARGUMENTS,
     SLOW_CALL,
     TYPE_OF_OBJECT,
@@ -239,18 +240,17 @@ class Machine:
         self.host_entry = self._add("HOST", H.HOST_GENERIC)
         self._raw_entry = self._add("RAW_ENTRY", E.RAW_ENTRY)
         self._slow_call = self._add("SLOW_CALL", SLOW_CALL)
-        self._entries: dict[FuncType, int] = {}
-        self._bound_entries: dict[FuncType, int] = {}
+        self._entries: list[dict[FuncType, int]] = [{} for _ in range(KINDS)]
         self._host_calls: dict[FuncType, int] = {}
 
     # Routines by signature take a millisecond to assemble, so they are made when a function has been called a few times, and used
     # at once by functions of the same type that are made later.
 
-    def entry_code(self, type: FuncType, make: bool = False, bound: bool = False) -> int:
+    def entry_code(self, type: FuncType, kind: int, make: bool = False) -> int:
         """The vectorcall function for entry points of this type: the slow one as long as nobody wanted to `make` the fast one."""
-        entries = self._bound_entries if bound else self._entries
+        entries = self._entries[kind]
         if make and type not in entries:
-            entries[type] = has_fast_entry(type) and self._emit_fast(fast_entry(type, bound)) or self._slow_call
+            entries[type] = has_fast_entry(type) and self._emit_fast(fast_entry(type, kind)) or self._slow_call
         return entries.get(type, self._slow_call)
 
     def host_code(self, type: FuncType, make: bool = False) -> int:

@@ -200,3 +200,56 @@ def test_wasi_by_default(capfd: pytest.CaptureFixture[str]) -> None:
 def test_func_of_a_bound_function_is_the_same_one(it: Any) -> None:
     assert not isinstance(it.add, Func) and callable(it.add)
     assert inspect.signature(brolga.load).parameters["imports"].default is None
+
+
+def test_functions_are_found_as_methods_are(it: Any, engine: Engine) -> None:
+    """They are in the class of the module's instances, and what is called there is the function of the instance."""
+    other: Any = brolga.load(WAT, engine=engine)
+    cls: Any = type(it)
+    assert it.add is it.add is it["add"] and other.add is not it.add
+    for _ in range(30):
+        assert cls.add(it, 2, 3) == it.add(2, 3) == it.add(2, 3, timeout=9) == 5
+        it.poke(7, 1)
+        assert (it.peek(7), other.peek(7)) == (1, 0)
+    assert "add" in repr(cls.add) and "i32" in repr(cls.add)
+    for arguments in ((), (other, 2, 3), (object(), 2, 3), (5,), (None, 1)):
+        with pytest.raises(TypeError):
+            cls.add(*arguments)
+    with pytest.raises(AttributeError):
+        cls.add(cls.__new__(cls), 2, 3)  # there is no instance behind it
+
+    class Derived(cls):  # type: ignore[misc]
+        pass
+
+    derived = Derived.__new__(Derived)
+    with pytest.raises(AttributeError):
+        derived.add(2, 3)
+    it.add = lambda x, y: "mine"
+    assert it.add(2, 3) == "mine" and cls.add(it, 2, 3) == 5
+
+
+def test_names_that_mean_something_to_python(engine: Engine) -> None:
+    """They are attributes of the instance, where Python does not look for them."""
+    names = [
+        "__call__",
+        "__getattr__",
+        "__del__",
+        "__len__",
+        "__slots__",
+        "__class__",
+        "__dict__",
+        "__hash__",
+        "_records",
+    ]
+    text = "".join(f'(func (export "{name}") (result i32) i32.const {i})' for i, name in enumerate(names))
+    it: Any = brolga.load(f"(module {text})", engine=engine)
+    assert [it[name]() for name in names] == list(range(len(names)))
+    assert len(it) == len(names) and isinstance(hash(it), int) and not callable(it)
+    with pytest.raises(AttributeError):
+        it.missing  # noqa: B018
+
+
+def test_classes_of_instances_are_collected(engine: Engine) -> None:
+    cls = weakref.ref(type(brolga.load(WAT, engine=engine)))
+    gc.collect()
+    assert cls() is None
