@@ -71,3 +71,11 @@ def test_second_run(tmp_path: Path) -> None:
     assert not _compiler(second)
     assert "keystone" in first
     assert not (second - before) & SLOW
+
+
+def test_the_end_of_a_process_does_not_look_for_garbage(tmp_path: Path) -> None:
+    module = tmp_path / "hello.wasm"
+    module.write_bytes(wat2wasm(HELLO))
+    code = "import gc, brolga.__main__ as it\nassert not gc.get_freeze_count()\nit.main()\nprint(len(gc.get_objects()) < 100)"
+    _, output = _imported(code, "run", "-C", "cache=n", str(module))
+    assert output == "hello\nTrue\n"
