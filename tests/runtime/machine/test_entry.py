@@ -14,7 +14,7 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, I32, I64, FuncType
 from brolga.runtime.machine import EntryPoint, enable_vectorcall, from_bits, to_bits, values
 from brolga.runtime.machine import entry as entry_module
-from brolga.runtime.machine.entry_code import has_fast_entry
+from brolga.runtime.machine.entry_code import BY_STORE, has_fast_entry
 
 from .test_calls import SIGNATURES, shuffle_code
 from .world import WasmTrap, World, call_import, function, i32_i32, nothing
@@ -111,7 +111,7 @@ def test_other_kinds_of_ints(value: object, result: int) -> None:
 def test_bad_i32_is_refused(platform: str, value: object) -> None:
     store = Store()
     world = World([function(0, "lea eax, [rdi + 1]\n ret")], platform)
-    world.machine.entry_code(i32_i32, make=True)
+    world.machine.entry_code(i32_i32, BY_STORE, make=True)
     func = entry(world, 0, i32_i32, store)
     with pytest.raises((TypeError, WasmtimeError)):
         func(store, value)
@@ -152,7 +152,7 @@ def test_wrong_arguments_are_refused(platform: str, args: tuple[object, ...]) ->
     store = Store()
     world = World([function(0, "lea eax, [rdi + 1]\n ret")], platform)
     func = entry(world, 0, i32_i32, store)
-    world.machine.entry_code(i32_i32, make=True)
+    world.machine.entry_code(i32_i32, BY_STORE, make=True)
     for tried in (func, entry(world, 0, i32_i32, store)):
         with pytest.raises((TypeError, WasmtimeError)):
             tried(*(store if arg == "store" else arg for arg in args))
