@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from brolga import Engine, ExitTrap, Func, Instance, Module, Store, Trap, TrapCode
+from brolga import Engine, ExitTrap, Frame, Func, Instance, Module, Store, Trap, TrapCode
 from brolga.ir.passes import facts
 from brolga.jit.code import COMPILED
 
@@ -67,6 +67,7 @@ def test_backtraces(store: Store) -> None:
     with pytest.raises(Trap) as caught:
         run(store, 1)
     frames = caught.value.frames
+    assert all(type(frame) is Frame for frame in frames)
     assert [frame.func_index for frame in frames] == [0, 1, 2]
     assert [frame.func_name for frame in frames] == ["inner", None, "outer"]
     assert [frame.module_name for frame in frames] == ["m"] * 3
