@@ -134,11 +134,12 @@ def best(modules: list[bytes], limit: int, rounds: int) -> Cost:
     return min(costs, key=lambda cost: cost.total)._replace(wasmtime=min(cost.wasmtime for cost in costs))
 
 
-def _resident(key: str) -> int:
-    """Bytes: VmRSS, or VmHWM since the last reset."""
-    found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return 1024 * int(found[1])
+def _resident() -> tuple[int, int]:
+    """Bytes: the most since the last reset, and now. Of one reading, since reading takes memory too."""
+    status = Path("/proc/self/status").read_text()
+    found = [re.search(rf"{key}:\s+(\d+) kB", status) for key in ("VmHWM", "VmRSS")]
+    most, now = (1024 * int(match[1]) for match in found if match)
+    return most, now
 
 
 def memory_of_largest(data: bytes) -> tuple[float, float] | None:
@@ -156,9 +157,10 @@ def memory_of_largest(data: bytes) -> tuple[float, float] | None:
     compile_function(small, ContextLayout(small), small.imported_funcs, settings, knobs)
     layout = ContextLayout(module)
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again
-    before = _resident("VmRSS")
+    _, before = _resident()
     compile_function(module, layout, index, settings, knobs)
-    return (_resident("VmHWM") - before) / operators, (_resident("VmRSS") - before) / operators
+    most, after = _resident()
+    return (most - before) / operators, (after - before) / operators
 
 
 def measure_memory(modules: list[bytes]) -> tuple[float, float] | None:
