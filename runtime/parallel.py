@@ -24,6 +24,7 @@ from brolga.ir.errors import CodeFormatError
 from brolga.jit.code import COMPILED, CompiledFunction
 from brolga.jit.settings import Settings
 from brolga.jit.wasm.decode import decode
+from brolga.jit.wasm.references import collect_references
 
 from .artifact import read_artifact, write_artifact
 from .cache import wants_compiler
@@ -200,6 +201,7 @@ def help_compile() -> None:
     sys.stdout = sys.stderr  # nothing else may be written there
     settings = Settings.parse(_receive(source).decode(), _receive(source).decode())
     decoded = decode(_receive(source))
+    collect_references(decoded)  # who asks for help has validated the module
     compilation = Compilation(decoded, settings)
     while True:
         try:

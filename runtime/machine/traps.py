@@ -54,7 +54,8 @@ class Frame:
         return function.source_locs[position] if position >= 0 else -1
 
 
-# Where a machine frame is: owner, function index, function, place in its code. Many traps are caught without a look at their frames, which are made of this.
+# Where a machine frame is: owner, function index, function, place in its code. Many traps are caught without a look at their
+# frames, which are made of this.
 Site = tuple[object, int, CompiledFunction | None, int]
 
 # Makes the exception of a trap: code of `brolga.ir.trap_codes`, sites from the innermost outwards (own activation only), address of

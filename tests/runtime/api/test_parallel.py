@@ -12,6 +12,7 @@ from brolga import Config, Engine, LimitError, Module, WasmtimeError
 from brolga.jit.code import CompiledFunction
 from brolga.jit.settings import Settings
 from brolga.jit.wasm.decode import decode
+from brolga.jit.wasm.validate import validate
 from brolga.runtime import parallel
 from brolga.runtime.compilation import Compilation
 from brolga.runtime.parallel import compile_functions
@@ -27,14 +28,18 @@ def _text() -> str:
             f"local.get 0 i32.const {number + k} i32.mul call {(number + k) % COUNT} i32.load offset={k} local.set 0"
             for k in range(number % 17)
         ]
+        lines.append(f"ref.func {number} ref.is_null drop")
         functions.append(f"(func (param i32) (result i32) {' '.join(lines)} local.get 0 i32.const 10 i32.div_u)")
-    return f"(module (memory 1) {' '.join(functions)})"
+    referred = " ".join(str(number) for number in range(COUNT))
+    return f"(module (memory 1) {' '.join(functions)} (elem declare func {referred}))"
 
 
 @pytest.fixture
 def compilation(monkeypatch: pytest.MonkeyPatch) -> Compilation:
     monkeypatch.setattr(parallel, "SMALLEST_SHARE", 64)
-    return Compilation(decode(bytes(wat2wasm(_text()))), Engine().settings)
+    module = decode(bytes(wat2wasm(_text())))
+    validate(module)
+    return Compilation(module, Engine().settings)
 
 
 def _attributes(record: object) -> list[str]:
