@@ -21,6 +21,7 @@ from .machine import (
     buffer_type,
     enable_method_calls,
     enable_vectorcall,
+    forbid_changes,
     from_bits,
 )
 from .memory import Memory, MemoryData
@@ -249,10 +250,14 @@ BoundExtern = BoundFunc | BoundMemory | BoundTable | BoundGlobal
 
 
 class _Records:
-    """`_records` has the addresses of the records of all exported functions, for `_ExportedFunc`: it must be the first slot."""
+    """Its slot, which must be the first one, has the addresses of the records of all exported functions, for `_ExportedFunc`. Machine
+    code believes what it finds there, so that nothing but `_set_records` sets it: as an attribute it is not to be had."""
 
     __slots__ = ("_records",)
-    _records: bytes
+
+
+_set_records = _Records.__dict__["_records"].__set__
+del _Records._records  # type: ignore[attr-defined]
 
 
 class BoundInstance(_Records):
@@ -269,9 +274,8 @@ class BoundInstance(_Records):
 
     def __init__(self, store: Store, data: InstanceData) -> None:
         exports = {export.name: _bind(store, data, export) for export in data.module.decoded.exports}
-        self._records = b"".join(
-            [f._entry_record.to_bytes(8, "little") for f in exports.values() if isinstance(f, BoundFunc)]
-        )
+        records = [f._entry_record.to_bytes(8, "little") for f in exports.values() if isinstance(f, BoundFunc)]
+        _set_records(self, b"".join(records))
         self.store = store
         cls = type(self)
         for name, export in exports.items():
@@ -322,6 +326,7 @@ def _class_of(module: Module) -> type[BoundInstance]:
         if not hasattr(BoundInstance, name) and not (name.startswith("__") and name.endswith("__")):
             type_ = decoded.func_type(export.index)
             setattr(cls, name, _ExportedFunc._of(module.engine.machine, type_, cls, place, name))
+    forbid_changes(cls)
     return cls
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from .buffers import bind_buffer, buffer_type
 from .code import CodeSpace, find_code
-from .entry import EntryPoint, enable_method_calls, enable_vectorcall
+from .entry import EntryPoint, enable_method_calls, enable_vectorcall, forbid_changes
 from .fibers import is_async
 from .host import HostFunction
 from .layout import CTX_DATA_SEGMENTS, CTX_INSTANCE, CTX_MEMORIES, CTX_TABLES
@@ -46,6 +46,7 @@ __all__ = [
     "buffer_type",
     "enable_method_calls",
     "enable_vectorcall",
+    "forbid_changes",
     "find_code",
     "frames_of",
     "from_bits",

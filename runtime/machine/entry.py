@@ -112,6 +112,11 @@ def enable_method_calls(cls: T) -> T:
     return _add_flags(cls, TPFLAGS_HAVE_VECTORCALL | TPFLAGS_METHOD_DESCRIPTOR | TPFLAGS_IMMUTABLETYPE)
 
 
+def forbid_changes(cls: type[object]) -> None:
+    """Make a class immutable, as those of C are. Then no object can become an instance of it by assignment to `__class__` either."""
+    _add_flags(cls, TPFLAGS_IMMUTABLETYPE)
+
+
 def _add_flags(cls: T, added: int) -> T:
     flags = ctypes.c_ulong.from_address(id(cls) + TP_FLAGS_OFFSET)
     if flags.value != _api.PyType_GetFlags(cls):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import inspect
 import weakref
@@ -226,6 +227,25 @@ def test_functions_are_found_as_methods_are(it: Any, engine: Engine) -> None:
         derived.add(2, 3)
     it.add = lambda x, y: "mine"
     assert it.add(2, 3) == "mine" and cls.add(it, 2, 3) == 5
+
+
+def test_nothing_else_becomes_an_instance(it: Any, engine: Engine) -> None:
+    """Machine code finds the functions of an instance by its class, so that neither can be changed."""
+    for _ in range(30):
+        assert it.add(2, 3) == 5
+    other: Any = brolga.load("(module)", engine=engine)
+    with pytest.raises(TypeError):
+        other.__class__ = type(it)
+    with pytest.raises(TypeError):
+        it.__class__ = type(other)
+    with pytest.raises(TypeError):
+        type(it).add = None
+    with pytest.raises(TypeError):
+        type("Mine", (), {})().__class__ = type(it)
+    it._records = b""  # an attribute like any other
+    twin = copy.copy(it)
+    for _ in range(30):
+        assert it.add(2, 3) == twin.add(2, 3) == type(it).add(twin, 2, 3) == 5
 
 
 def test_names_that_mean_something_to_python(engine: Engine) -> None:
