@@ -207,15 +207,16 @@ def reference_from_python(store: Any, value: object, type: int) -> int:
 def _make_trap(code: int, sites: list[Site], address: int, timed_out: bool) -> Trap:
     kind = WasmTimeout if timed_out else Trap
     trap = kind.__new__(kind, TRAP_MESSAGES[code])
-    trap._code = code
-    trap._crossed = sites
+    trap._origin = code, sites
     return trap
 
 
 def _add_sites(exception: BaseException, sites: list[Site]) -> None:
     """A trap raised by a host function or a builtin gets the frames that it leaves through."""
-    if isinstance(exception, Trap) and not exception._crossed:
-        exception._crossed = sites
+    if isinstance(exception, Trap):
+        code, crossed = exception._origin
+        if not crossed:
+            exception._origin = code, sites
 
 
 machine.set_reference_converters(reference_to_python, reference_from_python)

@@ -89,7 +89,7 @@ class Profile:
             if not isinstance(owner, Compilation):
                 self.lost += count
                 continue
-            innermost = frames_of([(owner, index, function, offset)])[0]
+            innermost = frames_of([(owner, (function, index, offset, -1))])[0]
             key = (id(owner), innermost.func)
             profile = found.get(key)
             if profile is None:

@@ -149,8 +149,8 @@ class Trap(BrolgaError):
     `message` has the backtrace, if wasm was running, and the reason, which is also in `reason` alone.
     """
 
-    _code = -1  # of `brolga.ir.trap_codes`
-    _crossed: Sequence[machine.Site] = ()  # of the frames that it left through
+    # The code of `brolga.ir.trap_codes`, or -1, and the frames that it left through: one attribute, for each takes time.
+    _origin: tuple[int, Sequence[machine.Site]] = (-1, ())
     _frames: list[Frame] | None = None  # the same for users, made when somebody asks
 
     def __init__(self, message: str) -> None:
@@ -162,7 +162,7 @@ class Trap(BrolgaError):
     def _of(cls, code: int) -> Trap:
         """The trap for one of the IR's trap codes."""
         trap = cls.__new__(cls, trap_codes.TRAP_MESSAGES[code])
-        trap._code = code
+        trap._origin = code, ()
         return trap
 
     @property
@@ -173,7 +173,7 @@ class Trap(BrolgaError):
     @property
     def message(self) -> str:
         self.ptr()
-        is_wasm = 0 <= self._code < trap_codes.FIRST_FACT
+        is_wasm = 0 <= self._origin[0] < trap_codes.FIRST_FACT
         reason = f"wasm trap: {self.reason}" if is_wasm else self.reason
         frames = self._made_frames()
         if not frames:
@@ -189,21 +189,21 @@ class Trap(BrolgaError):
 
     def _made_frames(self) -> list[Frame]:
         if self._frames is None:
-            self._frames = [_public_frame(frame) for frame in machine.frames_of(self._crossed)]
+            self._frames = [_public_frame(frame) for frame in machine.frames_of(self._origin[1])]
         return self._frames
 
     @property
     def trap_code(self) -> TrapCode | None:
         """Why, or None for a trap that the host made."""
         self.ptr()
-        return _PUBLIC_CODE.get(self._code)
+        return _PUBLIC_CODE.get(self._origin[0])
 
     def __str__(self) -> str:
         return self.message
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled and copied with the frames as users see them: those of the machine stand for code of this process."""
-        return type(self), self.args, {**vars(self), "_frames": self._made_frames(), "_crossed": ()}
+        return type(self), self.args, {**vars(self), "_frames": self._made_frames(), "_origin": (self._origin[0], ())}
 
 
 class WasmTimeout(Trap, TimeoutError):

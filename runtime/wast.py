@@ -246,7 +246,7 @@ class ScriptRunner:
 
     def _assert_exhaustion(self, command: Command) -> None:
         trap = self._expect_trap(command["text"], lambda: self._perform(command["action"]))
-        if trap._code != trap_codes.STACK_OVERFLOW:
+        if trap._origin[0] != trap_codes.STACK_OVERFLOW:
             raise AssertionFailure(f"trap {trap.reason!r}, expected {command['text']!r}")
 
     def _assert_uninstantiable(self, command: Command) -> None:

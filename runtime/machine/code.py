@@ -40,9 +40,15 @@ _Extent = tuple[int, int, "weakref.ref[CodeSpace]"]
 _extents: list[_Extent] = []
 _BEYOND: Final = 1 << 64
 
-# Where a pc is: the function, None in its pad; its index; the offset in its code; the distance from rsp to the return address.
+# Where a pc is: the function, None in its pad; its index; the offset in its code; the trap code of the instruction there, or -1.
 Place = tuple[CompiledFunction | None, int, int, int]
-_MOST_PLACES: Final = 1000  # that are kept, of a space
+# The place, the distance from rsp to the return address, and what tells the owner of the space.
+Known = tuple[Place, int, Callable[[], object]]
+_MOST_PLACES: Final = 1000  # that are kept
+
+# What `find_place` has found, for unwinding comes to the same places again and again: None for what is no function, as the
+# entries are. Forgotten whenever an extent comes or goes, since addresses are used again.
+_places: dict[int, Known | None] = {}
 
 # Told of code that was installed: (address, size, function) of each.
 Listener = Callable[[list[tuple[int, int, int]]], None]
@@ -79,7 +85,6 @@ class CodeSpace(Unique):
         self._image: CodeImage | None = None
         self._addresses = [0] * count
         self._starts: list[tuple[int, int]] = []  # (address of code, function), sorted
-        self._places: dict[int, Place] = {}  # what `place` has found; code stays where it is
         self._room: list[tuple[int, int]] = []  # at most one (address, size): where the next code goes
         self._chunks: list[_Extent] = []
         self._next_chunk = 4 * PAGE
@@ -271,23 +276,6 @@ class CodeSpace(Unique):
             return None, self.first + pad // PAD_SIZE, 0
         return None
 
-    def place(self, pc: int) -> Place | None:
-        """Where a pc in this space is, None if that is not in code. Unwinding comes to the same places again and again."""
-        place = self._places.get(pc)
-        if place is None:
-            found = self.locate(pc)
-            if found is None:
-                return None
-            function, index, offset = found
-            if function is None:
-                return None, index, 0, 0
-            position = bisect_right(function.frame_offsets, offset) - 1
-            place = function, index, offset, function.frame_sizes[position] if position >= 0 else 0
-            if len(self._places) >= _MOST_PLACES:
-                self._places.clear()
-            self._places[pc] = place
-        return place
-
     def close(self) -> None:
         """Give the code back. Nothing may refer to it any more. Called by the finaliser otherwise."""
         if exiting():
@@ -314,6 +302,7 @@ def _change_extents(chunk: _Extent, add: bool) -> None:
             after.remove(chunk)
         if _extents is before:
             _extents = after
+            _places.clear()
             return
 
 
@@ -334,6 +323,32 @@ def find_code(pc: int) -> tuple[CodeSpace, CompiledFunction | None, int, int] | 
         return None
     found = space.locate(pc)
     return None if found is None else (space, *found)
+
+
+def find_place(pc: int) -> Known | None:
+    """Where a pc is, None if it is not in function code or pads."""
+    try:
+        return _places[pc]
+    except KeyError:
+        pass
+    space = find_space(pc)
+    found = space.locate(pc) if space is not None else None
+    if space is None or found is None:
+        known = None
+    else:
+        function, index, offset = found
+        if function is None:  # will be compiled, and is not there then
+            return (None, index, 0, -1), 0, space._owner
+        frame = bisect_right(function.frame_offsets, offset) - 1
+        trap = bisect_left(function.trap_offsets, offset)
+        code = -1
+        if trap < len(function.trap_offsets) and function.trap_offsets[trap] == offset:
+            code = function.trap_codes[trap]
+        known = (function, index, offset, code), function.frame_sizes[frame] if frame >= 0 else 0, space._owner
+    if len(_places) >= _MOST_PLACES:
+        _places.clear()
+    _places[pc] = known
+    return known
 
 
 def compile_pad(arena: CodeArena, number: int) -> int:

@@ -28,6 +28,7 @@ XGETBV: Final = """
 
 _EBX: Final = 1
 _ECX: Final = 2
+_OSPKE: Final = 4
 _OSXSAVE: Final = 27
 _AVX: Final = 28
 _SSE_AND_AVX_STATE: Final = 6
@@ -42,11 +43,13 @@ _FEATURES: Final = {
     "fma": (1, _ECX, 12),
 }
 _WANT_AVX: Final = ("avx", "fma")
+_PKRU_STATE: Final = 9  # subleaf of leaf 13
 
 
 class Cpu:
     """`features`: those of `brolga.jit.settings.CPU_FEATURES` that may be used. `avx_state`: the upper halves of vector
-    registers are in use by the process, and xsave exists."""
+    registers are in use by the process, and xsave exists. `keys_offset`: where the rights of protection keys are in an xsave area,
+    0 if the system does not use them."""
 
     def __init__(self, cpuid: int, xgetbv: int) -> None:
         self._cpuid = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)(cpuid)
@@ -65,9 +68,12 @@ class Cpu:
             and (self.avx_state or name not in _WANT_AVX)
         )
 
-    def _leaf(self, leaf: int) -> ctypes.Array[ctypes.c_uint32]:
+        has_keys = basic >= 13 and self._bit(7, _ECX, _OSPKE)
+        self.keys_offset: Final = self._leaf(13, _PKRU_STATE)[_EBX] if has_keys else 0
+
+    def _leaf(self, leaf: int, subleaf: int = 0) -> ctypes.Array[ctypes.c_uint32]:
         out = (ctypes.c_uint32 * 4)()
-        self._cpuid(leaf, 0, ctypes.addressof(out))
+        self._cpuid(leaf, subleaf, ctypes.addressof(out))
         return out
 
     def _bit(self, leaf: int, register: int, bit: int) -> bool:

@@ -213,6 +213,8 @@ class Machine:
             "LOAD_VECTORS": S.LOAD_VECTORS_XSAVE if self.cpu.avx_state else S.LOAD_VECTORS_FXSAVE,
             "VECTOR_STATE_SIZE": S.XSAVE_SIZE if self.cpu.avx_state else S.FXSAVE_SIZE,
             "IN_FUNCTIONS": S.IN_FUNCTIONS,
+            "TEST_KEYS": S.TEST_KEYS if self.cpu.keys_offset else "",
+            "FP_KEYS": self.cpu.keys_offset,
             **bulk.vector_symbols(self.cpu.avx_state),
         }
         self._gs = gs

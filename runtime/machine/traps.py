@@ -16,12 +16,13 @@ from brolga.ir.trap_codes import INTERRUPT, STACK_OVERFLOW, TRAP_MESSAGES
 from brolga.jit.code import CompiledFunction
 
 from . import layout as L
-from .code import find_space
+from .code import Place, find_place
 from .state import CLOSED, StoreState
 
 _u64 = ctypes.c_uint64.from_address
 
 _TRAP: Final = Struct("<QQQiI")  # from STATE_TRAP_PC to STATE_TRAP_RETURN
+_STACK_GUARD: Final = L.STACK_GUARD
 _TrapRecord = ctypes.c_ubyte * _TRAP.size
 
 MOST_FRAMES: Final = 20  # of a backtrace, as in Wasmtime: a stack overflow would have tens of thousands
@@ -54,9 +55,9 @@ class Frame:
         return function.source_locs[position] if position >= 0 else -1
 
 
-# Where a machine frame is: owner, function index, function, place in its code. Many traps are caught without a look at their
-# frames, which are made of this.
-Site = tuple[object, int, CompiledFunction | None, int]
+# Where a machine frame is: the owner of the code, the place in it. Many traps are caught without a look at their frames, which are
+# made of this.
+Site = tuple[object, Place]
 
 # Makes the exception of a trap: code of `brolga.ir.trap_codes`, sites from the innermost outwards (own activation only), address of
 # the faulting access or 0, and whether it is an INTERRUPT because of a timeout.
@@ -67,7 +68,7 @@ ExceptionHook = Callable[[BaseException, list[Site]], None]
 def frames_of(sites: Sequence[Site]) -> list[Frame]:
     """The frames of a backtrace, of which a body that was inlined has one of its own; at most MOST_FRAMES."""
     frames: list[Frame] = []
-    for owner, func, function, place in sites:
+    for owner, (function, func, place, _) in sites:
         call = -1
         if function is not None and function.inline_offsets:
             position = bisect_right(function.inline_offsets, place) - 1
@@ -106,7 +107,7 @@ def set_exception_hook(hook: ExceptionHook | None) -> None:
 def report_passing(exception: BaseException, wasm_stack: int) -> None:
     """A host function called with rsp = `wasm_stack` (at the return address) raises."""
     if _hook is not None:
-        _hook(exception, unwind(_u64(wasm_stack).value, wasm_stack + 8, True))
+        _hook(exception, unwind(_u64(wasm_stack).value, wasm_stack + 8, 1))
 
 
 def trap(state: StoreState) -> BaseException:
@@ -116,11 +117,11 @@ def trap(state: StoreState) -> BaseException:
     if record is None:
         record = state.trap_record = _TrapRecord.from_address(state.address + L.STATE_TRAP_PC)
     pc, stack, fault, code, returns = _TRAP.unpack_from(record)
-    sites = unwind(pc, stack, returns != 0)
+    sites = unwind(pc, stack, returns)
     if code < 0:
-        code = _trap_code(sites[0]) if sites else -1
+        code = sites[0][1][3] if sites else -1
         # Code reaches below its frame by less than the guard area, so few other faults are that near.
-        if -L.STACK_GUARD <= fault - stack <= L.STACK_GUARD and _is_in_guard(state, fault):
+        if fault and -_STACK_GUARD <= fault - stack <= _STACK_GUARD and _is_in_guard(state, fault):
             code = STACK_OVERFLOW
         if code < 0:
             raise UnexpectedFault(f"unexpected fault at pc {pc:#x}, address {fault:#x}, in {_describe(sites)}")
@@ -129,7 +130,7 @@ def trap(state: StoreState) -> BaseException:
 
 def interruption(wasm_stack: int, timed_out: bool) -> BaseException:
     """The exception that ends a call which is suspended with rsp = `wasm_stack` (at the return address), or 0: not in wasm."""
-    sites = unwind(_u64(wasm_stack).value, wasm_stack + 8, True) if wasm_stack else []
+    sites = unwind(_u64(wasm_stack).value, wasm_stack + 8, 1) if wasm_stack else []
     return _factory(INTERRUPT, sites, 0, timed_out)
 
 
@@ -147,38 +148,24 @@ def _describe(sites: list[Site]) -> str:
     return f"function {frame.func} at offset {frame.offset:#x}"
 
 
-def _trap_code(site: Site) -> int:
-    """The trap code of the faulting instruction or call of the trap routine that stands there; -1 if there is none."""
-    _, _, function, place = site
-    if function is None:
-        return -1
-    offsets = function.trap_offsets
-    position = bisect_right(offsets, place) - 1
-    return function.trap_codes[position] if position >= 0 and offsets[position] == place else -1
-
-
 def _is_in_guard(state: StoreState, address: int) -> bool:
     """Whether the address is in the guard area of the wasm stack that the state ran on."""
     low: int = _u64(_u64(state.address + L.STATE_THREAD).value + L.THREAD_STACK_LOW).value
-    return low - L.STACK_GUARD <= address < low
+    return low - _STACK_GUARD <= address < low
 
 
-def unwind(pc: int, stack: int, returns: bool) -> list[Site]:
+def unwind(pc: int, stack: int, returns: int) -> list[Site]:
     """The wasm frames from the innermost outwards, up to the entry of the activation.
 
-    `stack` is rsp when the instruction at `pc` began; with `returns`, `pc` is a return address that has been taken off the stack.
-    Only the inner MOST_FRAMES are looked at.
+    `stack` is rsp when the instruction at `pc` began; unless `returns` is 0, `pc` is a return address that has been taken off the
+    stack. Only the inner MOST_FRAMES are looked at.
     """
     sites: list[Site] = []
     # What holds for a return address is what held for the call before it.
     address = pc - 1 if returns else pc
-    while len(sites) < MOST_FRAMES:
-        space = find_space(address)
-        place = space.place(address) if space is not None else None
-        if space is None or place is None:
-            break
-        function, func, offset, frame_size = place
-        sites.append((space.owner, func, function, offset))
+    while len(sites) < MOST_FRAMES and (known := find_place(address)) is not None:
+        place, frame_size, owner = known
+        sites.append((owner(), place))
         stack += frame_size
         address = _u64(stack).value - 1
         stack += 8

@@ -235,6 +235,86 @@ def test_thread_that_blocks_all_signals() -> None:
     """)
 
 
+# --- What the kernel restores when a handler returns: a fault of compiled code leaves its handler by a jump where nothing of it is wanted
+
+
+def test_rounding_mode_of_the_x87_after_a_fault() -> None:
+    run("""
+        world = World(CODE)
+        libm = ctypes.CDLL("libm.so.6")
+        upward = 0x800
+        for mode in (0, upward, 0):
+            libm.fesetround(mode)
+            for _ in range(3):
+                assert trap(world) == OOB
+                assert libm.fegetround() == mode
+    """)
+
+
+def test_protection_keys_after_a_fault() -> None:
+    run("""
+        world = World(CODE)
+        libc = ctypes.CDLL(None)
+        key = libc.pkey_alloc(0, 0) if hasattr(libc, "pkey_alloc") else -1
+        if key < 0:  # neither all kernels nor all CPUs have them
+            sys.exit(0)
+        assert trap(world) == OOB
+        for rights in (0, 1, 2, 3):
+            libc.pkey_set(key, rights)
+            for _ in range(3):
+                assert trap(world) == OOB
+                assert libc.pkey_get(key) == rights
+    """)
+
+
+def test_alternate_stack_that_disarms_itself() -> None:
+    """The kernel takes it away while a handler runs on it."""
+    run("""
+        class Stack(ctypes.Structure):
+            _fields_ = [("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+        libc = ctypes.CDLL(None)
+        disarms = ctypes.c_int(1 << 31).value
+        size = 1 << 18
+        memory = ctypes.create_string_buffer(size)
+        stack = Stack(ctypes.addressof(memory), disarms, size)
+        assert libc.sigaltstack(ctypes.byref(stack), None) == 0
+        world = World(CODE)
+        for _ in range(3):
+            assert trap(world) == OOB
+            assert trap(world, 6) == trap_codes.STACK_OVERFLOW
+            now = Stack()
+            assert libc.sigaltstack(None, ctypes.byref(now)) == 0
+            assert (now.address, now.flags, now.size) == (stack.address, disarms, size)
+    """)
+
+
+def test_handler_that_calls_ours_goes_on_after_it() -> None:
+    run("""
+        m = machine()
+        world = World(CODE)
+        assert trap(world) == OOB
+        ours, flags = m.platform.handler(signal.SIGSEGV)
+        calls = ctypes.c_uint64()
+        theirs = m.emit(f"sub rsp, 8\\n mov rax, {ours:#x}\\n call rax\\n add rsp, 8\\n"
+                        f" mov rax, {ctypes.addressof(calls):#x}\\n inc qword ptr [rax]\\n ret")
+        m.platform.set_handler(signal.SIGSEGV, theirs, flags)
+        for count in range(1, 4):
+            assert trap(world) == OOB
+            assert calls.value == count
+    """)
+
+
+def test_mask_of_signals_after_a_fault() -> None:
+    run("""
+        world = World(CODE)
+        mask = {signal.SIGUSR1, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for func in (0, 1, 6, 0):
+            trap(world, func)
+            assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
+    """)
+
+
 # --- Floating-point mode and gs
 
 
