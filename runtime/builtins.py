@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from brolga.ir import trap_codes
 from brolga.jit import builtins as numbers
@@ -20,45 +20,57 @@ if TYPE_CHECKING:
     from .machine.machine import BuiltinTable
 
 # Instances by the address of their context.
-_instances: Final[WeakValueDictionary[int, InstanceData]] = WeakValueDictionary()
+_instances: Final[dict[int, ref[InstanceData]]] = {}
 
 
 def register(address: int, instance: InstanceData) -> None:
-    """Let builtins called from the context at this address find the instance."""
-    _instances[address] = instance
+    """Let builtins called from the context at this address find the instance, which says `forget` when it goes."""
+    _instances[address] = ref(instance)
+
+
+def forget(address: int) -> None:
+    """The instance with its context at this address is gone."""
+    _instances.pop(address, None)
+
+
+def _instance(context: int) -> InstanceData:
+    """The instance that calls, and is therefore alive."""
+    instance = _instances[context]()
+    assert instance is not None
+    return instance
 
 
 def memory_grow(context: int, memory: int, pages: int) -> int:
-    return _instances[context].memories[memory].grow(pages) & 0xFFFF_FFFF
+    return _instance(context).memories[memory].grow(pages) & 0xFFFF_FFFF
 
 
 def data_drop(context: int, segment: int) -> None:
-    _instances[context].drop_data(segment)
+    _instance(context).drop_data(segment)
 
 
 def table_get(context: int, table: int, index: int) -> int:
-    return _instances[context].tables[table].get(index)
+    return _instance(context).tables[table].get(index)
 
 
 def table_set(context: int, table: int, index: int, reference: int) -> None:
-    _instances[context].tables[table].set(index, reference)
+    _instance(context).tables[table].set(index, reference)
 
 
 def table_grow(context: int, table: int, reference: int, count: int) -> int:
-    return _instances[context].tables[table].grow(count, reference) & 0xFFFF_FFFF
+    return _instance(context).tables[table].grow(count, reference) & 0xFFFF_FFFF
 
 
 def table_fill(context: int, table: int, index: int, reference: int, count: int) -> None:
-    _instances[context].tables[table].fill(index, reference, count)
+    _instance(context).tables[table].fill(index, reference, count)
 
 
 def table_copy(context: int, to: int, source: int, index: int, source_index: int, count: int) -> None:
-    tables = _instances[context].tables
+    tables = _instance(context).tables
     tables[to].copy(index, tables[source], source_index, count)
 
 
 def table_init(context: int, table: int, segment: int, index: int, start: int, count: int) -> None:
-    instance = _instances[context]
+    instance = _instance(context)
     references = instance.elements[segment]
     if start + count > len(references):
         raise Trap._of(trap_codes.TABLE_OUT_OF_BOUNDS)
@@ -66,7 +78,7 @@ def table_init(context: int, table: int, segment: int, index: int, start: int, c
 
 
 def elem_drop(context: int, segment: int) -> None:
-    _instances[context].elements[segment] = []
+    _instance(context).elements[segment] = []
 
 
 _BUILTINS: Final[dict[int, Callable[..., int | None]]] = {

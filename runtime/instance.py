@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from struct import Struct
 from time import monotonic
 from typing import Final, TypeVar, final
@@ -18,14 +18,13 @@ from brolga.jit.vmctx import (
     CTX_MEMORY0_RECORD,
     FUNC_RECORD_SIZE,
     FUNC_SELF,
-    FUNC_VMCTX,
 )
 from brolga.jit.wasm import types as wasm
 
-from .builtins import builtin_table, register
+from .builtins import builtin_table, forget, register
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
-from .machine import CTX_DATA_SEGMENTS, CTX_MEMORIES, CTX_TABLES, HostFunction, Machine, signature_id
+from .machine import CTX_DATA_SEGMENTS, HostFunction, Machine, signature_id
 from .machine.lifetime import Unique
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
@@ -41,6 +40,12 @@ from .wasi.link import GuestView, bind_wasi
 _U64: Final = Struct("<Q")
 _PAIR: Final = Struct("<QQ")
 _RECORD: Final = Struct("<QQQQ")
+# As indexes of words: a quotient of two names is computed each time.
+_ACTIVATION: Final = CTX_ACTIVATION // 8
+_BUILTINS: Final = CTX_BUILTINS // 8
+_MEMORY0_RECORD: Final = CTX_MEMORY0_RECORD // 8
+_MEMORY0_BASE: Final = CTX_MEMORY0_BASE // 8
+_DATA_SEGMENTS: Final = CTX_DATA_SEGMENTS // 8
 
 AsExtern = Func | Table | Memory | Global | SharedMemory | Tag
 _Owned = TypeVar("_Owned", Memory, Table, Global)
@@ -76,8 +81,7 @@ class InstanceData(Unique):
         decoded, layout = module.decoded, module.layout
         self.module = module
         self.store_data: StoreData = store._data
-        self._context = context = bytearray(module.context_template)
-        self.address, export = address_of(context)
+        self._context, self.address, export = module.new_context()
         self._keep: list[object] = [export]
         self._export_names: dict[str, wasm.Export] | None = None
         self.memories: list[MemoryData] = []
@@ -102,9 +106,11 @@ class InstanceData(Unique):
             data.bits = self.evaluate(definition.init)
             self.globals.append(data)
         self.elements: list[list[int]] = []
-        memory = next((e for e in decoded.exports if e.name == "memory" and e.kind == wasm.EXTERN_MEMORY), None)
-        if memory is not None:
-            self.guest.memory = self.memories[memory.index]
+        if module.guest_memory >= 0:
+            self.guest.memory = self.memories[module.guest_memory]
+
+    def __del__(self, forget: Callable[[int], object] = forget) -> None:  # the name is gone when the interpreter ends
+        forget(self.address)
 
     def _link(self, store: Store, imports: Sequence[Importable]) -> None:
         decoded, layout, context = self.module.decoded, self.module.layout, self._context
@@ -166,27 +172,20 @@ class InstanceData(Unique):
         return host.record
 
     def _fill_context(self, store: Store) -> None:
-        decoded, layout, address = self.module.decoded, self.module.layout, self.address
+        layout = self.module.layout
         words = memoryview(self._context).cast("Q")  # faster than packing
-        words[CTX_ACTIVATION // 8] = store._state.address
-        words[CTX_BUILTINS // 8] = builtin_table(store._machine).address
+        words[_ACTIVATION] = store._state.address
+        words[_BUILTINS] = builtin_table(store._machine).address
         if self.memories:
             block = self.memories[0].block
-            words[CTX_MEMORY0_RECORD // 8] = block.record
-            words[CTX_MEMORY0_BASE // 8] = block.base
-        for index, memory in enumerate(self.memories):
-            words[layout.memory(index) // 8] = memory.block.record
-        for index, table in enumerate(self.tables):
-            words[layout.table(index) // 8] = table.record
-        words[CTX_MEMORIES // 8] = address + layout.memories
-        words[CTX_TABLES // 8] = address + layout.tables
-        if decoded.data_segments:
-            words[CTX_DATA_SEGMENTS // 8] = self._segment_table()
-        size = FUNC_RECORD_SIZE // 8
-        first = layout.escaping // 8
-        for word in range(first, first + size * len(decoded.escaping), size):
-            words[word + FUNC_VMCTX // 8] = address
-            words[word + FUNC_SELF // 8] = address + 8 * word
+            words[_MEMORY0_RECORD] = block.record
+            words[_MEMORY0_BASE] = block.base
+        for word, memory in enumerate(self.memories, layout.memories // 8):
+            words[word] = memory.block.record
+        for word, table in enumerate(self.tables, layout.tables // 8):
+            words[word] = table.record
+        if self.module.decoded.data_segments:
+            words[_DATA_SEGMENTS] = self._segment_table()
 
     def _segment_table(self) -> int:
         """Address of the array of addresses and lengths of the passive data segments."""

@@ -13,7 +13,7 @@ from typing import final
 from brolga.ir.errors import CodeFormatError, WasmtimeError
 from brolga.jit.cache_format import CodeImage
 from brolga.jit.transformations import names_of
-from brolga.jit.vmctx import FUNC_RECORD_SIZE, ContextLayout
+from brolga.jit.vmctx import FUNC_RECORD_SIZE, FUNC_SELF, FUNC_VMCTX, ContextLayout
 from brolga.jit.wasm import types as wasm
 
 from . import perf_map
@@ -22,12 +22,14 @@ from .cache import CacheEntry
 from .compilation import Compilation, collector_paused
 from .config import Config
 from .engine import Engine
-from .machine import CodeSpace, signature_id
+from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_id
 from .managed import SlottedManaged
 from .startup_fuel import StartupPlan
+from .table import address_of
 from .text import to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
 
+_WORD = Struct("<Q")
 _RECORD = Struct("<QQQQ")  # code, vmctx, signature id, itself
 
 
@@ -37,9 +39,11 @@ class LoadedModule:
 
     __slots__ = (
         "__weakref__",
-        "context_template",
+        "_context_relocated",
+        "_context_template",
         "data_address",
         "decoded",
+        "guest_memory",
         "layout",
         "machine",
         "settings",
@@ -67,8 +71,20 @@ class LoadedModule:
             self.space.install_image(image)
         if engine.eager:
             self.compile_all(compilation, parallel=engine.parallel)
-        self.context_template = self._template()
+        self._context_template, self._context_relocated = self._template()
+        # Index of the memory that WASI functions work on, or -1.
+        self.guest_memory = next(
+            (e.index for e in decoded.exports if e.name == "memory" and e.kind == wasm.EXTERN_MEMORY), -1
+        )
         self.startup = StartupPlan(decoded) if engine.settings.fuel else None
+
+    def new_context(self) -> tuple[bytearray, int, object]:
+        """The context of a new instance with what the module knows of it, its address, and what keeps it there."""
+        context = bytearray(self.layout.size)
+        address, export = address_of(context)
+        words = self._context_template + address * self._context_relocated
+        context[:] = words.to_bytes(len(context), "little")
+        return context, address, export
 
     def missing(self) -> list[int]:
         """The functions that are not compiled yet."""
@@ -88,17 +104,23 @@ class LoadedModule:
             with collector_paused():
                 self.space.install_all(compile_functions(compilation, missing, done, 0 if parallel else 1))
 
-    def _template(self) -> bytes:
-        """The instance context as far as it is the same for all instances: signature numbers, code addresses."""
+    def _template(self) -> tuple[int, int]:
+        """The instance context, as a number, as far as it is the same for all instances (signature numbers, code addresses), and
+        the words of it to which an instance adds the address of its context: these are offsets in the template, so that the
+        sum does not carry."""
         decoded, layout = self.decoded, self.layout
-        context = bytearray(layout.size)
+        context, relocated = bytearray(layout.size), bytearray(layout.size)
         ids = [signature_id(type) for type in decoded.types]
         Struct(f"<{len(ids)}I").pack_into(context, layout.signature_ids, *ids)
+        _WORD.pack_into(context, CTX_MEMORIES, layout.memories)
+        _WORD.pack_into(context, CTX_TABLES, layout.tables)
+        relocated[CTX_MEMORIES] = relocated[CTX_TABLES] = 1
         offset = layout.escaping
         for func in decoded.escaping:
-            _RECORD.pack_into(context, offset, self.space.pad(func), 0, ids[decoded.func_types[func]], 0)
+            _RECORD.pack_into(context, offset, self.space.pad(func), 0, ids[decoded.func_types[func]], offset)
+            relocated[offset + FUNC_VMCTX] = relocated[offset + FUNC_SELF] = 1
             offset += FUNC_RECORD_SIZE
-        return bytes(context)
+        return int.from_bytes(context, "little"), int.from_bytes(relocated, "little")
 
 
 def load(engine: Engine, wasm: str | bytes | bytearray) -> LoadedModule:

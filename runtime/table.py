@@ -23,6 +23,8 @@ _MAX_SIZE: Final = 0xFFFF_FFFF
 _RECORD: Final = Struct("<QQ")  # base, length
 _U64: Final = Struct("<Q")
 _FuncRecord: Final = ctypes.c_char * FUNC_RECORD_SIZE
+_ELEMENT: Final = Struct(f"{FUNC_RECORD_SIZE}s")
+_NULL: Final = bytes(FUNC_RECORD_SIZE)
 
 
 def address_of(buffer: bytearray) -> tuple[int, object]:
@@ -101,7 +103,7 @@ class TableData:
         """An element as it stands in the table."""
         if self.element == EXTERNREF:
             return _U64.pack(bits)
-        return _FuncRecord.from_address(bits).raw if bits else bytes(FUNC_RECORD_SIZE)
+        return _FuncRecord.from_address(bits).raw if bits else _NULL
 
     def _check(self, index: int, count: int) -> None:
         if index + count > self.length:
@@ -115,8 +117,11 @@ class TableData:
     def set(self, index: int, bits: int) -> None:
         if index >= self.length:
             self._check(index, 1)
-        start = index * self.size
-        self._bytes[start : start + self.size] = self._packed(bits)
+        if self.element == EXTERNREF:
+            self._words[index] = bits
+        else:  # sooner done than the assignment of a slice
+            record = _FuncRecord.from_address(bits).raw if bits else _NULL
+            _ELEMENT.pack_into(self._bytes, index * FUNC_RECORD_SIZE, record)
 
     def grow(self, delta: int, init: int) -> int:
         """Add `delta` elements. Returns the length before, or -1."""
@@ -231,7 +236,5 @@ class Table:
         bits = reference_from_python(store, val, table.element)
         if not 0 <= idx < table.length:
             raise WasmtimeError("wasm trap: undefined element: out of bounds table access")
-        state = table.store_data.state
-        if state.running:
-            state.check_thread()
+        table.store_data.check_thread()
         table.set(idx, bits)

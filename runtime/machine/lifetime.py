@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import NoReturn, SupportsIndex
+from typing import Final, NoReturn, SupportsIndex
 
 _increase = ctypes.pythonapi.Py_IncRef
 _increase.argtypes = [ctypes.py_object]
@@ -29,6 +29,5 @@ def keep_forever(thing: object) -> None:
     _increase(thing)
 
 
-def exiting() -> bool:
-    """Whether the interpreter is going down: nothing is given back then."""
-    return sys.is_finalizing()
+exiting: Final = sys.is_finalizing
+"""Whether the interpreter is going down: nothing is given back then."""

@@ -28,9 +28,11 @@ class MemoryBlock(Unique):
     Made by `Machine.new_memory`. On platforms with reservations the base never changes; otherwise `grow` may move it.
     """
 
-    def __init__(self, maximum: int) -> None:
+    __slots__ = ("__weakref__", "_record", "maximum", "record")
+
+    def __init__(self, maximum: int, base: int = 0, length: int = 0) -> None:
         self.maximum: Final = maximum
-        self._record = _Record()
+        self._record = _Record(base, length)
         self.record: Final = ctypes.addressof(self._record)  # address of the memory record
 
     @property
@@ -101,12 +103,13 @@ class ReservationPool:
 class ReservedMemory(MemoryBlock):
     """In a reservation: accesses outside fault, growing commits pages in place."""
 
+    __slots__ = ("_address", "_pool")
+
     def __init__(self, pool: ReservationPool, length: int, maximum: int) -> None:
-        super().__init__(maximum)
         self._pool = pool
-        self._address = 0
+        self._address = 0  # for the finaliser, if there is none
         self._address, accessible = pool.take(length)
-        self._set(self._address, accessible)
+        super().__init__(maximum, self._address, accessible)
         if accessible < length and not self.grow(length):
             self.release()
             raise PlatformError(f"no memory for {length} bytes")
@@ -119,15 +122,19 @@ class ReservedMemory(MemoryBlock):
         return True
 
     def release(self) -> None:
-        address, self._address = self._address, 0
+        address = self._address
         if address:
-            length = self.length
-            self._set(0, 0)
+            self._address = 0
+            record = self._record
+            length: int = record[_LENGTH]
+            record[_BASE] = record[_LENGTH] = 0
             self._pool.give(address, length)
 
 
 class ClosedMemory(MemoryBlock):
     """What is left of a memory when its store is closed: no bytes."""
+
+    __slots__ = ()
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -141,6 +148,8 @@ class ClosedMemory(MemoryBlock):
 
 class PlainMemory(MemoryBlock):
     """A plain allocation, which moves when it grows beyond what was allocated: accesses compare with the record."""
+
+    __slots__ = ("_capacity", "_keep", "_outgrown", "_pinned", "_platform")
 
     def __init__(self, platform: Platform, length: int, maximum: int) -> None:
         super().__init__(maximum)

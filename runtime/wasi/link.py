@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from brolga.ir.errors import WasmtimeError
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ..store import Store, StoreData
 
 
+_NO_BYTES: Final = memoryview(b"")
+_NO_GUEST: Final = GuestMemory(_NO_BYTES)
+
+
 @final
 class GuestView:
     """The memory that an instance exports under the name `memory`, set when the instance has it."""
@@ -23,8 +27,8 @@ class GuestView:
 
     def __init__(self) -> None:
         self.memory: MemoryData | None = None
-        self._view = memoryview(b"")
-        self._guest = GuestMemory(self._view)
+        self._view = _NO_BYTES
+        self._guest = _NO_GUEST
 
     def guest(self) -> GuestMemory:
         """The memory as it is now."""
