@@ -109,7 +109,7 @@ _SPECIAL: Final[list[int]] = _special_rows()
 
 
 def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFunction:
-    """Encode the function. `vcode.constants` may get more entries."""
+    """Encode the function. `vcode.constants` may get more entries; blocks lose their instructions, whose memory is used again soon."""
     code = vcode.code
     blocks = code.blocks
     moves = allocation.moves
@@ -204,6 +204,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
                     _branch(buffer, inst.imm, forward[block.succs[0]], forward[block.succs[1]], following)
                 else:
                     _jump_table(buffer, locations, inst.imm)
+        if len(block.insts) > 1:  # `is_return` looks at the others
+            block.insts = []
 
     for path in stubs.slow_paths:
         buffer.frame(path.frame_size)

@@ -83,6 +83,7 @@ from .lowering import (
     ORDER_READ,
     ORDER_SANDBOXED_READ,
     ORDER_TRAP,
+    PARAM_INST,
     Lowering,
 )
 from .vcode import VCode
@@ -146,7 +147,7 @@ LOWER[ir.RETURN] = lower_return
 
 
 def lower(function: Function, settings: Settings) -> VCode:
-    """Select machine instructions for `function`."""
+    """Select machine instructions for `function`, whose blocks are empty afterwards."""
     code = Code(function.name)
     vcode = VCode(function.index, code)
     vcode.inlined = function.inlined
@@ -203,38 +204,39 @@ def _repeat(lo: Lowering, inst: Inst) -> None:
 
 def _lower_block(lo: Lowering, insts: list[Inst], number: int) -> None:
     needed = lo.needed
+    defs = lo.defs
     out = lo.out
     load_order = lo.load_order
     checks_facts = lo.checks_facts
-    position = len(insts) - 1
-    while position >= 0:
-        inst = insts[position]
-        position -= 1
+    while insts:
+        inst = insts.pop()
         op = inst.op
+        result = inst.result
         order = ORDER[op]
         if order == ORDER_PURE or order == ORDER_READ:
-            if not needed[inst.result]:
-                if checks_facts:
-                    _repeat(lo, inst)
-                continue
+            selected = needed[result]
         elif order == ORDER_SANDBOXED_READ:
-            if load_order[inst.result] < 0:  # folded
-                if checks_facts:
-                    _repeat(lo, inst)
-                continue
-        elif order == ORDER_TRAP:
-            lo.trap_order -= 1
-        elif order != ORDER_END:
-            lo.write_order -= 1
-            lo.trap_order -= 1
-        start = len(out)
-        lo.loc = inst.loc
-        LOWER[op](lo, inst)
-        if checks_facts and inst.result >= 0:
-            check_results(lo, inst)
-        if len(out) - start > 1:
-            group = out[start:]
-            group.reverse()
-            out[start:] = group
-        if order == ORDER_END:
-            _make_hoisted(lo, number)
+            selected = load_order[result] >= 0  # else folded
+        else:
+            selected = True
+            if order == ORDER_TRAP:
+                lo.trap_order -= 1
+            elif order != ORDER_END:
+                lo.write_order -= 1
+                lo.trap_order -= 1
+        if selected:
+            start = len(out)
+            lo.loc = inst.loc
+            LOWER[op](lo, inst)
+            if checks_facts and result >= 0:
+                check_results(lo, inst)
+            if len(out) - start > 1:
+                group = out[start:]
+                group.reverse()
+                out[start:] = group
+            if order == ORDER_END:
+                _make_hoisted(lo, number)
+        elif checks_facts:
+            _repeat(lo, inst)
+        if result >= 0:
+            defs[result] = PARAM_INST

@@ -331,7 +331,7 @@ def _flags_of_result(lo: Lowering, value: int) -> int:
         value = inst.args[0]
         inst = lo.defs[value]
     insts = lo.function.blocks[lo.order.ir_block[lo.block]].insts
-    place = len(insts) - 2
+    place = len(insts) - 1  # the branch itself is not there any more
     while place >= 0 and (insts[place].op == ICMP or insts[place].op == ICONST):  # made where they are used
         if lo.needed[insts[place].result]:
             return -1

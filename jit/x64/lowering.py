@@ -53,7 +53,7 @@ from .vcode import VCode
 
 PARAM: Final = OPCODE_COUNT  # opcode of the pseudo instruction that defines block parameters in `defs`
 OPAQUE: Final = OPCODE_COUNT + 1  # in `defs`, of constants that no rule of selection is to see: always in registers
-_PARAM_INST: Final = Inst(PARAM, 0, [])
+PARAM_INST: Final = Inst(PARAM, 0, [])  # in `defs`, also of values whose definition has been passed
 
 # What `use` has to do for a value, by the opcode of its definition.
 _USE_VREG: Final = 0
@@ -202,7 +202,7 @@ class Lowering:
         self.code.vreg_class = [XMM if IS_FLOAT[type] else GPR for type in function.value_types]
         self.code.remat = [None] * values
         self.code.hints = [-1] * values
-        self.defs: list[Inst] = [_PARAM_INST] * values
+        self.defs: list[Inst] = [PARAM_INST] * values
         self.uses = [0] * values
         self.needed = [False] * values
         self.load_order = [0] * values
