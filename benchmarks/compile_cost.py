@@ -47,6 +47,7 @@ from brolga.jit.wasm.locals import read_locals
 from brolga.jit.wasm.operators import read_immediates, read_opcode
 from brolga.jit.wasm.types import Module
 from brolga.jit.wasm.validate import validate
+from brolga.runtime.compilation import Compilation
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LARGE: Final = 1 << 20  # bytes of code taken from a large module
@@ -145,7 +146,6 @@ def _resident() -> tuple[int, int]:
 def memory_of_largest(data: bytes) -> tuple[float, float] | None:
     """In this process, which has not compiled anything large."""
     settings = Settings(features=frozenset(CPU_FEATURES))
-    knobs = Knobs({})
     small = decode(synthetic.module(1_000, 1))
     module = decode(data)
     sizes = [body.end - body.start for body in module.bodies]
@@ -153,12 +153,11 @@ def memory_of_largest(data: bytes) -> tuple[float, float] | None:
     operators = count_operators(module, index)
     if operators < LARGE_FUNCTION:
         return None
-    gc.disable()
-    compile_function(small, ContextLayout(small), small.imported_funcs, settings, knobs)
-    layout = ContextLayout(module)
+    Compilation(small, settings).compile(small.imported_funcs)
+    compilation = Compilation(module, settings)
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again
     _, before = _resident()
-    compile_function(module, layout, index, settings, knobs)
+    compilation.compile(index)
     most, after = _resident()
     return (most - before) / operators, (after - before) / operators
 

@@ -19,6 +19,7 @@ from brolga.ir.passes import block_params, branches, dce, facts, induction, unre
 from brolga.ir.verifier import verify
 from brolga.regalloc.allocate import allocate
 from brolga.regalloc.checker import check
+from brolga.regalloc.color import forget_masks
 
 from . import debug, phases
 from .code import CompiledFunction
@@ -32,6 +33,7 @@ from .wasm.translate import translate
 from .wasm.types import Module
 from .x64.abi import machine_env
 from .x64.emit import emit
+from .x64.encode import forget_encodings
 from .x64.lower import lower
 from .x64.printer import print_allocated, print_vcode
 
@@ -135,3 +137,11 @@ def compile_ir(
     times.functions += 1
     times.code_bytes += len(code.code)
     return code
+
+
+def forget_tables() -> None:
+    """Empty the tables that are kept from one function to the next. They are bounded, but their entries lie among what the functions
+    needed for a while, and keep the allocator from giving that back.
+    """
+    forget_encodings()
+    forget_masks()

@@ -51,7 +51,7 @@ def first_choice_table(preferred: list[int]) -> bytes:
 
 
 _registers_in: Final[dict[int, tuple[int, ...]]] = {}
-MAX_MASKS: Final = 1 << 16
+MAX_MASKS: Final = 1 << 13
 
 
 def registers_in(mask: int) -> tuple[int, ...]:
@@ -63,6 +63,15 @@ def registers_in(mask: int) -> tuple[int, ...]:
             _registers_in.clear()
         _registers_in[mask] = found
     return found
+
+
+def remembered_masks() -> int:
+    """How many masks `registers_in` remembers, at most MAX_MASKS."""
+    return len(_registers_in)
+
+
+def forget_masks() -> None:
+    _registers_in.clear()
 
 
 @final

@@ -1,28 +1,57 @@
-"""What compiles a module's functions when they are needed."""
+"""What compiles a module's functions when they are needed, and gives memory back when large ones have been compiled."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import final
+from typing import Final, final
 
 from brolga.jit.code import CompiledFunction
 from brolga.jit.settings import Settings
 from brolga.jit.vmctx import ContextLayout
 from brolga.jit.wasm import types as wasm
 
+LARGE_BODY: Final = 16 << 10  # bytes of wasm, some 9,000 operators, which take 6 MB
+
+_malloc_trim: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of the GNU C library
+
+
+def give_memory_back() -> None:
+    """Let the system have the memory that compiling a large function has left free.
+
+    An arena of Python's allocator is released when nothing in it is in use. What lives on and lies among the rest are the compiler's
+    tables and objects in the interpreter's free lists (thousands of tuples), which only a collection of the oldest generation
+    empties. With all objects frozen it has nothing to look at, so it takes no time and runs nobody's finalisers; young objects come
+    out of it in the oldest generation.
+    """
+    from brolga.jit.compile import forget_tables  # it is there: something was compiled
+
+    forget_tables()
+    if gc.get_freeze_count() == 0:  # else they are somebody's, who wants them to stay so
+        gc.freeze()
+        try:
+            gc.collect()
+        finally:
+            gc.unfreeze()
+    if _malloc_trim is not None:
+        _malloc_trim(0)
+
 
 @final
 class _CollectorPause:
-    """Keeps the cyclic garbage collector off while any thread compiles: compiling makes many objects and no cycles."""
+    """Keeps the cyclic garbage collector off while any thread compiles: compiling makes many objects and no cycles. `large`: something
+    large has been compiled meanwhile.
+    """
 
-    __slots__ = ("_depth", "_was_enabled")
+    __slots__ = ("_depth", "_was_enabled", "large")
 
     def __init__(self) -> None:
         self._depth = 0
         self._was_enabled = False
+        self.large = False
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -34,8 +63,14 @@ class _CollectorPause:
             yield
         finally:
             self._depth = max(self._depth - 1, 0)
-            if self._depth == 0 and self._was_enabled:
-                gc.enable()
+            if self._depth == 0:
+                try:
+                    if self.large:
+                        self.large = False
+                        give_memory_back()
+                finally:
+                    if self._was_enabled:
+                        gc.enable()
 
     def end(self) -> None:
         """In the child of a fork: threads that were compiling are not there any more."""
@@ -63,5 +98,8 @@ class Compilation:
         """Machine code of the function with this index."""
         from brolga.jit.compile import compile_function  # the compiler is imported when there is something to compile
 
+        body = self.decoded.bodies[func - self.decoded.imported_funcs]
         with collector_paused():
+            if body.end - body.start >= LARGE_BODY:
+                collector_paused.large = True
             return compile_function(self.decoded, self.layout, func, self.settings)

@@ -62,7 +62,7 @@ _VMCTX_RELATIVE: Final = 1 | 15 << 1 | _NO_INDEX << 6
 _ABSOLUTE: Final = _DISPLACEMENT32 | 1 | _NO_BASE << 1 | _NO_INDEX << 6
 _RIP_RELATIVE: Final = 1 | _RIP << 1 | _NO_INDEX << 6
 
-_CACHE_LIMIT: Final = 1 << 17
+CACHE_LIMIT: Final = 1 << 15  # resvg's 2,527 functions have that many between them
 _cache: Final[dict[int, bytes]] = {}
 
 _I16: Final = Struct("<h")
@@ -165,7 +165,7 @@ def encode(buffer: CodeBuffer, op: int, locations: list[int], imm: int = 0, amod
     head = _cache.get(key)
     if head is None:
         head = _instruction_bytes(encoding, key)
-        if len(_cache) >= _CACHE_LIMIT:
+        if len(_cache) >= CACHE_LIMIT:
             _cache.clear()
         _cache[key] = head
     code += head
@@ -198,6 +198,15 @@ def encode(buffer: CodeBuffer, op: int, locations: list[int], imm: int = 0, amod
     if amode is not None and amode.kind == AMODE_CONSTANT:
         tail = 8 if size == IMM_32 else 6 if size == IMM_16 else 5 if size in (IMM_8, IMM_U8, IMM_IS4) else 4
         buffer.rip_relative(buffer.constant_label(amode.displacement), tail)
+
+
+def remembered_encodings() -> int:
+    """How many keys have their bytes kept, at most CACHE_LIMIT."""
+    return len(_cache)
+
+
+def forget_encodings() -> None:
+    _cache.clear()
 
 
 def encode_rip_relative(buffer: CodeBuffer, op: int, register: int, label: int) -> None:

@@ -40,7 +40,8 @@ def _statement(choose: random.Random, depth: int) -> list[str]:
     return ["loop", *inner, f"local.get {a}", "i32.const 1", "i32.sub", f"local.tee {a}", "br_if 0", "end"]
 
 
-def _module(operators: int) -> bytes:
+def large_module(operators: int) -> bytes:
+    """A module with one function of about so many operators."""
     choose = random.Random(1)
     body: list[str] = []
     while len(body) < operators:
@@ -51,7 +52,7 @@ def _module(operators: int) -> bytes:
 
 def _executed_lines(operators: int) -> int:
     """Lines that the compiler runs for a function of so many operators."""
-    module = decode(_module(operators))
+    module = decode(large_module(operators))
     layout = ContextLayout(module)
     settings = Settings(features=frozenset(CPU_FEATURES))
     lines = 0
