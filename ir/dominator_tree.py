@@ -12,40 +12,46 @@ from .cfg import successors
 from .function import Function
 
 UNREACHABLE: Final = -1
+NONE: Final = -1  # ends a chain
 
 
 @final
 class DominatorTree:
     """`order`: reachable blocks in reverse postorder, `position[b]`: place of block b in it, or UNREACHABLE;
-    `idom[b]`: immediate dominator (the entry's is itself), or UNREACHABLE."""
+    `idom[b]`: immediate dominator (the entry's is itself), or UNREACHABLE; `incoming[b]`: as `cfg.predecessors` gives it."""
 
-    __slots__ = ("order", "position", "idom", "_tree_order", "_first", "_last")
+    __slots__ = ("order", "position", "idom", "incoming", "_tree_order", "_first", "_last")
 
     def __init__(self, function: Function) -> None:
         count = len(function.blocks)
-        following: list[list[int]] = [[] for _ in range(count)]
+        following: list[list[int]] = [[]] * count
+        self.incoming: list[list[int]] = [[] for _ in range(count)]
         for block in function.layout:
             following[block] = successors(function.blocks[block])
+            for successor in following[block]:
+                self.incoming[successor].append(block)
         # A depth-first search: blocks in preorder and in postorder, and each one's parent in the search.
         entry = function.layout[0]
-        preorder: list[int] = []
+        preorder = [entry]
         number = [UNREACHABLE] * count  # place in `preorder`
-        parent = [0] * count
+        number[entry] = 0
+        parent = [0] * count  # by place
         self.order: list[int] = []
         path = [entry]
-        remaining: list[list[int]] = []
+        remaining = [len(following[entry])]  # of the successors of each block of the path
         while path:
             block = path[-1]
-            if number[block] == UNREACHABLE:
-                number[block] = len(preorder)
-                preorder.append(block)
-                remaining.append(following[block].copy())
-            unseen = remaining[-1]
-            while unseen:
-                successor = unseen.pop()
+            left = remaining[-1]
+            while left:
+                left -= 1
+                successor = following[block][left]
                 if number[successor] == UNREACHABLE:
-                    parent[successor] = block
+                    remaining[-1] = left
+                    parent[len(preorder)] = number[block]
+                    number[successor] = len(preorder)
+                    preorder.append(successor)
                     path.append(successor)
+                    remaining.append(len(following[successor]))
                     break
             else:
                 self.order.append(block)
@@ -56,31 +62,33 @@ class DominatorTree:
         for place, block in enumerate(self.order):
             self.position[block] = place
 
-        found = _immediate_dominators(preorder, number, parent, following)
+        found = _immediate_dominators(preorder, number, parent, self.incoming)
         self.idom = [UNREACHABLE] * count
         for place, block in enumerate(preorder):
             self.idom[block] = preorder[found[place]]
-        self._tree_order: list[int] = []
+        self._tree_order = self.order[:]
         self._first = [0] * count
         self._last = [UNREACHABLE] * count
         self._number_tree()
 
     def _number_tree(self) -> None:
-        """Preorder intervals of the tree: a dominates b if b's number lies in a's interval."""
-        children: list[list[int]] = [[] for _ in self.idom]
-        for block in reversed(self.order[1:]):
-            children[self.idom[block]].append(block)
-        path = [self.order[0]]
-        while path:
-            block = path[-1]
-            if self._last[block] == UNREACHABLE:
-                self._first[block] = self._last[block] = len(self._tree_order)
-                self._tree_order.append(block)
-            if children[block]:
-                path.append(children[block].pop())
-            else:
-                self._last[block] = len(self._tree_order) - 1
-                path.pop()
+        """Preorder intervals of the tree, children in the order of `order`: a dominates b if b's number lies in a's interval."""
+        order = self.order
+        idom = self.idom
+        first = self._first
+        last = self._last
+        size = [1] * len(idom)
+        for place in range(len(order) - 1, 0, -1):
+            size[idom[order[place]]] += size[order[place]]
+        vacant = [1] * len(idom)  # the number of the next child
+        for place, block in enumerate(order):
+            if place > 0:
+                up = idom[block]
+                first[block] = vacant[up]
+                vacant[up] += size[block]
+                vacant[block] = first[block] + 1
+            last[block] = first[block] + size[block] - 1
+            self._tree_order[first[block]] = block
 
     def dominates(self, a: int, b: int) -> bool:
         """Does every path from the entry to block `b` lead through block `a`? (A block dominates itself.)"""
@@ -92,33 +100,34 @@ class DominatorTree:
 
 
 def _immediate_dominators(
-    preorder: list[int], number: list[int], parent: list[int], following: list[list[int]]
+    preorder: list[int], number: list[int], parent: list[int], incoming: list[list[int]]
 ) -> list[int]:
-    """Everything here is by place in the preorder of the search, where ancestors have smaller numbers."""
+    """Everything here but `incoming` is by place in the preorder of the search, where ancestors have smaller numbers."""
     count = len(preorder)
-    predecessors: list[list[int]] = [[] for _ in range(count)]
-    for place, block in enumerate(preorder):
-        for successor in following[block]:
-            predecessors[number[successor]].append(place)
     semi = list(range(count))  # semidominators
     label = list(range(count))  # on the path to the forest's root: the one with the least semidominator
     ancestor = [UNREACHABLE] * count  # links of the forest, with path compression
-    buckets: list[list[int]] = [[] for _ in range(count)]
+    bucket = [NONE] * count  # by semidominator: the first of the vertices that wait to be looked at
+    following = [NONE] * count  # by vertex in a bucket: the next one
     idom = [0] * count
     path: list[int] = []
     for w in range(count - 1, 0, -1):
         least = w
-        for v in predecessors[w]:
-            u = _least_label(v, ancestor, label, semi, path)
-            least = min(least, semi[u])
+        for block in incoming[preorder[w]]:
+            v = number[block]
+            if v != UNREACHABLE:
+                least = min(least, semi[_least_label(v, ancestor, label, semi, path)])
         semi[w] = least
-        buckets[least].append(w)
-        up = number[parent[preorder[w]]]
+        following[w] = bucket[least]
+        bucket[least] = w
+        up = parent[w]
         ancestor[w] = up
-        for v in buckets[up]:
+        v = bucket[up]
+        bucket[up] = NONE
+        while v != NONE:
             u = _least_label(v, ancestor, label, semi, path)
             idom[v] = u if semi[u] < semi[v] else up
-        buckets[up].clear()
+            v = following[v]
     for w in range(1, count):
         if idom[w] != semi[w]:
             idom[w] = idom[idom[w]]

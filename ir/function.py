@@ -93,9 +93,10 @@ class Block:
 @final
 class Function:
     """`blocks[n]` is block n (also those no longer in `layout`); `value_types[v]` the type of value v; `inlined[offset]` the
-    index of the function whose body stands for the call at this offset of the module's bytes."""
+    index of the function whose body stands for the call at this offset of the module's bytes. `analysis`: the LoopForest of the blocks
+    as they are now, if a pass has left it for those that follow. Who changes `layout` or where a branch leads takes it away."""
 
-    __slots__ = ("name", "index", "signature", "signatures", "blocks", "layout", "value_types", "inlined")
+    __slots__ = ("name", "index", "signature", "signatures", "blocks", "layout", "value_types", "inlined", "analysis")
 
     def __init__(self, name: str, index: int, signature: Signature, signatures: list[Signature]) -> None:
         self.name = name
@@ -106,9 +107,11 @@ class Function:
         self.layout: list[int] = []
         self.value_types: list[int] = []
         self.inlined: dict[int, int] = {}
+        self.analysis: object = None
 
     def new_block(self) -> Block:
         """Make a block. It is not in `layout` yet."""
+        self.analysis = None
         block = Block(len(self.blocks))
         self.blocks.append(block)
         return block

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from .cfg import predecessors
 from .dominator_tree import DominatorTree
 from .function import Function
 
@@ -18,16 +17,17 @@ NO_LOOP: Final = -1
 @final
 class LoopForest:
     """`header[b]`: header of the innermost loop around block b, or NO_LOOP; `parent[h]`: header of the loop around
-    the loop of header h, or NO_LOOP; `depth[b]`: number of loops around block b."""
+    the loop of header h, or NO_LOOP; `depth[b]`: number of loops around block b; `tree`: the dominators."""
 
-    __slots__ = ("header", "parent", "depth")
+    __slots__ = ("tree", "header", "parent", "depth")
 
     def __init__(self, function: Function, tree: DominatorTree) -> None:
         count = len(function.blocks)
+        self.tree = tree
         self.header = [NO_LOOP] * count
         self.parent = [NO_LOOP] * count
         self.depth = [0] * count
-        self._find_loops(function, tree)
+        self._find_loops(tree)
         for block in tree.order:  # headers come before the blocks of their loop
             header = self.header[block]
             if header == block:
@@ -36,9 +36,9 @@ class LoopForest:
             elif header != NO_LOOP:
                 self.depth[block] = self.depth[header]
 
-    def _find_loops(self, function: Function, tree: DominatorTree) -> None:
+    def _find_loops(self, tree: DominatorTree) -> None:
         """Innermost loops first: the bodies already found are skipped through in one step each."""
-        incoming = predecessors(function)
+        incoming = tree.incoming
         header_of = self.header
         parent = self.parent
         outermost: dict[int, int] = {}  # header -> header of the outermost loop found around it so far
@@ -69,3 +69,9 @@ class LoopForest:
                 outermost[inner] = header
                 parent[inner] = header
                 pending.extend(incoming[inner])
+
+
+def loops_of(function: Function) -> LoopForest:
+    """The loops and dominators of the function as it is: those that a pass has left in `analysis`, or new ones."""
+    known = function.analysis
+    return known if isinstance(known, LoopForest) else LoopForest(function, DominatorTree(function))

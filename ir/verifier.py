@@ -13,6 +13,7 @@ Invariants
  9. Constants, offsets, condition codes, trap codes and signature numbers are in range.
 10. Calls have arguments and results as their signature says; `return` has the results of the function's signature.
 11. JUMP has one target, BRANCH two, BR_TABLE at least one; all else has none.
+12. `analysis`, if there is one, describes the blocks as they are.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Final, final
 from .dominator_tree import UNREACHABLE, DominatorTree
 from .errors import VerifierError
 from .function import NO_VALUE, Function, Inst
+from .loops import LoopForest
 from .opcodes import (
     BINARY,
     BITCAST,
@@ -219,6 +221,12 @@ class _Verifier:
     def _check_dominance(self) -> None:
         function = self.function
         tree = DominatorTree(function)
+        known = function.analysis
+        if isinstance(known, LoopForest):
+            forest = LoopForest(function, tree)
+            same = known.tree.idom == tree.idom and known.tree.order == tree.order
+            if not same or known.header != forest.header or known.parent != forest.parent:
+                self.report("`analysis` is of other blocks")
         for number in function.layout:
             if tree.idom[number] == UNREACHABLE:
                 continue

@@ -58,6 +58,7 @@ def run(function: Function) -> None:
             last = block.insts.pop()
         block.insts.append(last)
     function.layout = [number for number in function.layout if reached[number]]
+    function.analysis = None
 
 
 def _append(block: Block, successor: Block) -> None:

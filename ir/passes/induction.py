@@ -24,7 +24,7 @@ from typing import Final, final
 
 from ..dominator_tree import DominatorTree
 from ..function import Function, Inst, Target
-from ..loops import NO_LOOP, LoopForest
+from ..loops import NO_LOOP, LoopForest, loops_of
 from ..opcodes import FORMATS, IADD, ICONST, JUMP, LOAD_, STORE_
 from ..types import TYPE_MASK, VOID
 
@@ -87,10 +87,10 @@ def run(function: Function) -> None:
     steps = _late_uses(function, passed, constants)
     if not steps:
         return
-    tree = DominatorTree(function)
-    forest = LoopForest(function, tree)
-    steps = [step for step in steps if _all_can_go(step, tree, forest, constants)]
+    forest = loops_of(function)
+    steps = [step for step in steps if _all_can_go(step, forest.tree, forest, constants)]
     edits = _Edits()
+    function.analysis = forest  # gone if an edge is split
     for step in steps:
         _rewrite(function, step, constants, edits)
     edits.apply(function)

@@ -25,3 +25,4 @@ def run(function: Function) -> None:
                 pending.append(target.block)
     if not all(reached[number] for number in function.layout):
         function.layout = [number for number in function.layout if reached[number]]
+        function.analysis = None

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from brolga.ir.dominator_tree import DominatorTree
 from brolga.ir.function import Function, Target
-from brolga.ir.loops import NO_LOOP, LoopForest
+from brolga.ir.loops import NO_LOOP, loops_of
 from brolga.ir.opcodes import TRAP
 from brolga.regalloc.operand import Code, MachineBlock
 
@@ -62,8 +61,9 @@ class _Graph:
 
     def __init__(self, function: Function) -> None:
         self.function = function
-        self.tree = DominatorTree(function)
-        self.forest = LoopForest(function, self.tree)
+        self.forest = loops_of(function)
+        self.tree = self.forest.tree
+        function.analysis = None
         count = len(function.blocks)
         self.targets: list[Target | None] = [None] * count  # of edge blocks
         self.source = [NO_BLOCK] * count  # of edge blocks

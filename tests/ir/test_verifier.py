@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from brolga.ir.errors import VerifierError
+from brolga.ir.loops import loops_of
 from brolga.ir.parser import parse_function
 from brolga.ir.verifier import verify
 
@@ -56,3 +57,16 @@ def test_findings_that_text_cannot_express() -> None:
         "signature 4 does not exist",
         "trap code 99 does not exist",
     ]
+
+
+def test_an_analysis_of_other_blocks() -> None:
+    function = parse_function(HEAD + "    jump block1\nblock1:\n    brif v0, block1, block2\nblock2:\n    trap unreachable\n}\n")
+    function.analysis = loops_of(function)
+    verify(function)
+    target = function.blocks[1].insts[-1].targets[0]
+    target.block = 2  # the loop is gone
+    with pytest.raises(VerifierError) as error:
+        verify(function)
+    assert [finding[2] for finding in error.value.findings] == ["`analysis` is of other blocks"]
+    function.new_block()
+    verify(function)
