@@ -1,42 +1,32 @@
 """The builtin routines that Python serves: growing memories, everything about tables, dropping segments.
 
-Each is called with the address of the caller's context and raw values (signatures: `brolga.jit.builtins`).
+Each is called with the address of the caller's context, which has that of the instance, and raw values (signatures:
+`brolga.jit.builtins`).
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
-from weakref import ref
+from typing import TYPE_CHECKING, Any, Final
 
 from brolga.ir import trap_codes
 from brolga.jit import builtins as numbers
 
+from .machine import CTX_INSTANCE
 from .trap import Trap
 
 if TYPE_CHECKING:
     from .instance import InstanceData
     from .machine import Machine
     from .machine.machine import BuiltinTable
-
-# Instances by the address of their context.
-_instances: Final[dict[int, ref[InstanceData]]] = {}
-
-
-def register(address: int, instance: InstanceData) -> None:
-    """Let builtins called from the context at this address find the instance, which says `forget` when it goes."""
-    _instances[address] = ref(instance)
-
-
-def forget(address: int) -> None:
-    """The instance with its context at this address is gone."""
-    _instances.pop(address, None)
+_object_at: Final[Callable[[int], Any]] = ctypes.py_object.from_address
 
 
 def _instance(context: int) -> InstanceData:
-    """The instance that calls, and is therefore alive."""
-    instance = _instances[context]()
-    assert instance is not None
+    """The instance that calls, and is therefore alive. Not by a weak reference: the garbage collector clears those before it calls
+    finalisers, which may call wasm."""
+    instance: InstanceData = _object_at(context + CTX_INSTANCE).value
     return instance
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
 from time import monotonic
 from typing import Final, TypeVar, final
@@ -21,10 +21,10 @@ from brolga.jit.vmctx import (
 )
 from brolga.jit.wasm import types as wasm
 
-from .builtins import builtin_table, forget, register
+from .builtins import builtin_table
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
-from .machine import CTX_DATA_SEGMENTS, HostFunction, Machine, signature_id
+from .machine import CTX_DATA_SEGMENTS, CTX_INSTANCE, HostFunction, Machine, signature_id
 from .machine.lifetime import Unique
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
@@ -46,6 +46,7 @@ _BUILTINS: Final = CTX_BUILTINS // 8
 _MEMORY0_RECORD: Final = CTX_MEMORY0_RECORD // 8
 _MEMORY0_BASE: Final = CTX_MEMORY0_BASE // 8
 _DATA_SEGMENTS: Final = CTX_DATA_SEGMENTS // 8
+_INSTANCE: Final = CTX_INSTANCE // 8
 
 AsExtern = Func | Table | Memory | Global | SharedMemory | Tag
 _Owned = TypeVar("_Owned", Memory, Table, Global)
@@ -108,9 +109,6 @@ class InstanceData(Unique):
         self.elements: list[list[int]] = []
         if module.guest_memory >= 0:
             self.guest.memory = self.memories[module.guest_memory]
-
-    def __del__(self, forget: Callable[[int], object] = forget) -> None:  # the name is gone when the interpreter ends
-        forget(self.address)
 
     def _link(self, store: Store, imports: Sequence[Importable]) -> None:
         decoded, layout, context = self.module.decoded, self.module.layout, self._context
@@ -176,6 +174,7 @@ class InstanceData(Unique):
         words = memoryview(self._context).cast("Q")  # faster than packing
         words[_ACTIVATION] = store._state.address
         words[_BUILTINS] = builtin_table(store._machine).address
+        words[_INSTANCE] = id(self)
         if self.memories:
             block = self.memories[0].block
             words[_MEMORY0_RECORD] = block.record
@@ -378,7 +377,6 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
     _check_handlers(store._machine)
     store._data.check_thread()
     instance = InstanceData(store, module, imports)
-    register(instance.address, instance)
     store._instances.append(instance)
     fuel = None
     if store._fuel is not None and module.startup is not None:

@@ -39,6 +39,7 @@ class LoadedModule:
 
     __slots__ = (
         "__weakref__",
+        "_code",
         "_context_relocated",
         "_context_template",
         "data_address",
@@ -63,6 +64,7 @@ class LoadedModule:
         first = decoded.imported_funcs
         count = len(decoded.bodies)
         self.space = engine.machine.new_code_space(first, count, compilation.compile, compilation)
+        self._code = self.space.hold()
         if engine.perf_map:
             self.space.listener = partial(perf_map.add, decoded)
         # The address of the bytes themselves: `decoded.data` keeps them where they are.

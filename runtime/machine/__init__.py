@@ -8,6 +8,7 @@ machine/machine    `Machine`: one per platform, everything below is reached thro
         host       `HostFunction`: a Python callable as a function record
         entry      `EntryPoint`: base class of `Func`, callable from Python at C speed
         fibers     calls that are suspended while an async host function runs
+        lifetime   `Hold`: what machine code refers to by address goes last, and not when the interpreter ends
         traps      `Site`, `Frame`, and the hook that makes exceptions of them
         values     Python values <-> bits, the signature numbers
 """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from brolga.jit.vmctx import MEMORY_BASE, MEMORY_LENGTH
 
-from .entry import TPFLAGS_BASETYPE, TPFLAGS_DEFAULT, type_from_spec
+from .heap_types import TPFLAGS_BASETYPE, TPFLAGS_DEFAULT, type_from_spec
 from .memory import MemoryBlock
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from brolga.jit.cache_format import CodeImage
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction
 
 from .arena import PAGE, CodeArena
-from .lifetime import Unique, exiting
+from .lifetime import Hold, Unique, hold
 
 PAD_SIZE: Final = 16
 FUNCTION_ALIGN: Final = 32
@@ -36,7 +36,7 @@ _JMP: Final = 0xE9
 
 # Every extent that holds pads or functions: (start, end, space), sorted. As in `arena`, only single operations of C code
 # change it (comparing the tuples runs no Python code, since no two extents begin at one address).
-_Extent = tuple[int, int, "weakref.ref[CodeSpace]"]
+_Extent = tuple[int, int, "CodeSpace"]
 _extents: list[_Extent] = []
 _BEYOND: Final = 1 << 64
 
@@ -55,7 +55,8 @@ Listener = Callable[[list[tuple[int, int, int]]], None]
 
 
 class CodeSpace(Unique):
-    """Pads and code of the defined functions of one module. Made by `Machine.new_code_space`.
+    """Pads and code of the defined functions of one module. Made by `Machine.new_code_space`. They last, and with them this
+    object, which is found by addresses of code, until what `hold` gives is freed: whatever leads to calls must have that.
 
     A pad is a function's permanent address: it leads to lazy compilation first, to the code later. The compile callback runs
     on the native stack with the GIL held; whatever it raises leaves through wasm.
@@ -103,7 +104,7 @@ class CodeSpace(Unique):
         )
         self._next_chunk = min(2 * total, LARGEST_CHUNK)
         start = self._arena.allocate(total)
-        chunk = (start, start + total, weakref.ref(self))
+        chunk = (start, start + total, self)
         self._chunks.append(chunk)
         _change_extents(chunk, True)
         self._room.append((start + size, total - size))
@@ -276,18 +277,16 @@ class CodeSpace(Unique):
             return None, self.first + pad // PAD_SIZE, 0
         return None
 
+    def hold(self) -> Hold:
+        """What gives the code back when it is freed."""
+        return hold(CodeSpace.close, self)
+
     def close(self) -> None:
-        """Give the code back. Nothing may refer to it any more. Called by the finaliser otherwise."""
-        if exiting():
-            return
+        """Give the code back. Nothing may refer to it any more."""
         while self._chunks:
             chunk = self._chunks.pop()
             _change_extents(chunk, False)
             self._arena.free(chunk[0], chunk[1] - chunk[0])
-
-    def __del__(self) -> None:
-        if hasattr(self, "_chunks"):
-            self.close()
 
 
 def _change_extents(chunk: _Extent, add: bool) -> None:
@@ -312,7 +311,7 @@ def find_space(pc: int) -> CodeSpace | None:
     position = bisect_right(extents, (pc, _BEYOND)) - 1
     if position < 0 or pc >= extents[position][1]:
         return None
-    return extents[position][2]()
+    return extents[position][2]
 
 
 def find_code(pc: int) -> tuple[CodeSpace, CompiledFunction | None, int, int] | None:

@@ -16,6 +16,15 @@ from brolga.jit.wasm.types import VALUE_TYPE_NAMES, FuncType
 
 from .entry_code import BOUND, BY_STORE, BYTES_OF_OBJECT, ENTRY_SIZE, ENTRY_VECTORCALL, METHOD
 from .fibers import Fiber
+from .heap_types import (
+    PY_TP_MEMBERS,
+    READONLY,
+    T_PYSSIZET,
+    TPFLAGS_BASETYPE,
+    TPFLAGS_DEFAULT,
+    member_table,
+    type_from_spec,
+)
 from .state import state_of
 from .timeouts import Deadline
 from .values import from_bits, to_bits
@@ -27,45 +36,10 @@ _u64 = ctypes.c_uint64.from_address
 _ENTRY: Final = ctypes.c_uint64 * 3  # vectorcall, record, store
 
 
-class _Slot(ctypes.Structure):
-    """PyType_Slot."""
-
-    _fields_ = [("slot", ctypes.c_int), ("pointer", ctypes.c_void_p)]
-
-
-class _Spec(ctypes.Structure):
-    """PyType_Spec."""
-
-    _fields_ = [
-        ("name", ctypes.c_char_p),
-        ("basicsize", ctypes.c_int),
-        ("itemsize", ctypes.c_int),
-        ("flags", ctypes.c_uint),
-        ("slots", ctypes.c_void_p),
-    ]
-
-
-class _Member(ctypes.Structure):
-    """PyMemberDef."""
-
-    _fields_ = [
-        ("name", ctypes.c_char_p),
-        ("type", ctypes.c_int),
-        ("offset", ctypes.c_ssize_t),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    ]
-
-
-TPFLAGS_DEFAULT: Final = 1 << 18
-TPFLAGS_BASETYPE: Final = 1 << 10
 TPFLAGS_HAVE_VECTORCALL: Final = 1 << 11
 TPFLAGS_IMMUTABLETYPE: Final = 1 << 8
 TPFLAGS_METHOD_DESCRIPTOR: Final = 1 << 17
 PY_TP_CALL: Final = 50
-PY_TP_MEMBERS: Final = 72
-T_PYSSIZET: Final = 19
-READONLY: Final = 1
 TP_FLAGS_OFFSET: Final = 168  # of the field tp_flags in PyTypeObject
 
 _api = ctypes.pythonapi
@@ -76,25 +50,13 @@ _api.PyType_Modified.argtypes = [ctypes.py_object]
 
 CALLS_UNTIL_FAST: Final = 3
 
-_keep: list[object] = []  # what the type refers to
-
-
-def type_from_spec(name: bytes, size: int, flags: int, slots: list[tuple[int, int]]) -> Any:
-    """A heap type with these slots (number, address), which lasts as long as the process."""
-    array = (_Slot * (len(slots) + 1))(*(_Slot(*slot) for slot in slots))
-    spec = _Spec(name, size, 0, flags, ctypes.addressof(array))
-    _keep.extend((array, spec, name))
-    from_spec = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p)(("PyType_FromSpec", _api))
-    return from_spec(ctypes.addressof(spec))
-
 
 def _make_type() -> Any:
-    members = (_Member * 2)(_Member(b"__vectorcalloffset__", T_PYSSIZET, ENTRY_VECTORCALL, READONLY, None))
-    _keep.append(members)
+    members = member_table((b"__vectorcalloffset__", T_PYSSIZET, ENTRY_VECTORCALL, READONLY))
     call = ctypes.cast(_api.PyVectorcall_Call, ctypes.c_void_p).value or 0
     flags = TPFLAGS_DEFAULT | TPFLAGS_BASETYPE | TPFLAGS_HAVE_VECTORCALL
     name = b"brolga.runtime.machine.entry.NativeEntryPoint"
-    return type_from_spec(name, ENTRY_SIZE, flags, [(PY_TP_MEMBERS, ctypes.addressof(members)), (PY_TP_CALL, call)])
+    return type_from_spec(name, ENTRY_SIZE, flags, [(PY_TP_MEMBERS, members), (PY_TP_CALL, call)])
 
 
 T = TypeVar("T", bound=type)

@@ -396,8 +396,8 @@ class Machine:
     ) -> CodeSpace:
         """Pads for functions `first` .. `first + count - 1` (the defined ones of a module, by index in its index space).
 
-        `compile(func)` is called on the first call of a function that is not installed. `owner` appears in backtraces; it is
-        referred to weakly if it can be.
+        `compile(func)` is called on the first call of a function that is not installed; it must not refer to what holds the code
+        (`CodeSpace.hold`). `owner` appears in backtraces; it is referred to weakly if it can be.
         """
         return CodeSpace(self.arena, self._lazy_compile, self._trap_routine, first, count, compile, owner)
 

@@ -9,7 +9,7 @@ from typing import Final
 from brolga.jit.vmctx import MEMORY_BASE, MEMORY_LENGTH
 
 from ..platform.interface import Platform, PlatformError
-from .lifetime import Unique, exiting, keep_forever
+from .lifetime import Unique, exiting, hold, keep_forever
 
 _Record: Final = ctypes.c_uint64 * 2
 _BASE: Final = MEMORY_BASE // 8
@@ -58,19 +58,9 @@ class MemoryBlock(Unique):
         return self
 
     def release(self) -> None:
-        """Give the pages back. The record's length becomes 0. Must not be called while code may still use it; called by the
-        finaliser otherwise."""
+        """Give the pages back. The record's length becomes 0. Must not be called while code may still use it; happens by itself
+        otherwise when the block goes."""
         raise NotImplementedError
-
-    def __del__(self) -> None:
-        if exiting():
-            self._leak()
-        else:
-            self.release()
-
-    def _leak(self) -> None:
-        """Leave everything where it is."""
-        keep_forever(self._record)
 
 
 class ReservationPool:
@@ -92,7 +82,12 @@ class ReservationPool:
             accessible = length
         return address, accessible
 
-    def give(self, address: int, length: int) -> None:
+    def give(self, record: ctypes.Array[ctypes.c_uint64]) -> None:
+        """Take back what this memory record describes, which describes nothing then."""
+        address, length = record
+        record[_BASE] = record[_LENGTH] = 0
+        if not address:
+            return
         if len(self._pool) < MOST_POOLED and length <= MOST_POOLED_BYTES:
             self.platform.discard(address, length)
             self._pool.append((address, length))
@@ -103,32 +98,24 @@ class ReservationPool:
 class ReservedMemory(MemoryBlock):
     """In a reservation: accesses outside fault, growing commits pages in place."""
 
-    __slots__ = ("_address", "_pool")
+    __slots__ = ("_hold", "_pool")
 
     def __init__(self, pool: ReservationPool, length: int, maximum: int) -> None:
         self._pool = pool
-        self._address = 0  # for the finaliser, if there is none
-        self._address, accessible = pool.take(length)
-        super().__init__(maximum, self._address, accessible)
-        if accessible < length and not self.grow(length):
-            self.release()
+        super().__init__(maximum, *pool.take(length))
+        self._hold = hold(pool.give, self._record)
+        if self.length < length and not self.grow(length):
             raise PlatformError(f"no memory for {length} bytes")
 
     def grow(self, length: int) -> bool:
-        now = self.length
-        if length > self.maximum or not self._pool.platform.commit(self._address + now, length - now):
+        base, now = self._record
+        if length > self.maximum or not self._pool.platform.commit(base + now, length - now):
             return False
-        self._set(self._address, length)
+        self._set(base, length)
         return True
 
     def release(self) -> None:
-        address = self._address
-        if address:
-            self._address = 0
-            record = self._record
-            length: int = record[_LENGTH]
-            record[_BASE] = record[_LENGTH] = 0
-            self._pool.give(address, length)
+        self._pool.give(self._record)
 
 
 class ClosedMemory(MemoryBlock):
@@ -183,12 +170,13 @@ class PlainMemory(MemoryBlock):
         self._pinned = True
         return self
 
-    def _leak(self) -> None:
-        super()._leak()
-        keep_forever(self._keep)
-
     def release(self) -> None:
         self._set(0, 0)
         self._keep = None
         self._outgrown.clear()
         self._capacity = 0
+
+    def __del__(self) -> None:
+        if exiting():
+            keep_forever(self._record)
+            keep_forever(self._keep)

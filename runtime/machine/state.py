@@ -10,7 +10,7 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.vmctx import CTX_ACTIVATION, FUNC_VMCTX
 
 from . import layout as L
-from .lifetime import Unique, exiting, keep_forever
+from .lifetime import Unique, hold, keep_forever
 
 if TYPE_CHECKING:
     from .fibers import Fiber
@@ -82,11 +82,22 @@ class StoreState(Unique):
     any context that points to it.
     """
 
-    __slots__ = ("__weakref__", "address", "fiber", "machine", "refusal", "suspended", "timed_out", "trap_record")
+    __slots__ = (
+        "__weakref__",
+        "_hold",
+        "address",
+        "fiber",
+        "machine",
+        "refusal",
+        "suspended",
+        "timed_out",
+        "trap_record",
+    )
 
     def __init__(self, machine: Machine) -> None:
         self.machine: Final = machine
         self.address: Final = _allocate()  # of the activation state
+        self._hold = hold(_free.append, self.address)
         ctypes.memmove(self.address, machine.initial_state, L.STATE_SIZE)
         self.timed_out = False  # the interruption that was asked for is that of a timeout
         self.fiber: Fiber | None = None  # the innermost call that can be suspended and runs
@@ -151,7 +162,3 @@ class StoreState(Unique):
     def allow(self) -> None:
         """Let activations begin again."""
         self.refusal = 0
-
-    def __del__(self) -> None:
-        if not exiting():
-            _free.append(self.address)

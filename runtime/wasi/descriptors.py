@@ -31,7 +31,8 @@ class _Stream:
     def close(self) -> None:
         if self._owned:
             self._owned = False
-            os.close(self.fd)
+            fd, self.fd = self.fd, -1
+            os.close(fd)
 
     def __del__(self) -> None:
         self.close()

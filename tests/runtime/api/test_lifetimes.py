@@ -24,8 +24,10 @@ from brolga import (
     Store,
     Table,
     TableType,
+    Trap,
     ValType,
     WasiConfig,
+    load,
 )
 
 _TEXT = """(module (import "" "f" (func $f (param i32) (result i32)))
@@ -240,3 +242,83 @@ def test_memories_are_zero_when_used_again(engine: Engine, pages: int) -> None:
         assert not any(memory.read(store, 0, 65536))
         memory.write(store, b"x" * 65536, -65536)
         memory.write(store, b"y" * 65536, 0)
+
+
+_FINAL = """(module (import "" "f" (func $f)) (memory (export "memory") 1 3) (table $t 1 9 funcref)
+    (func (export "put") (param i32 i32) (i32.store8 (local.get 0) (local.get 1)))
+    (func (export "get") (param i32) (result i32) (i32.load8_u (local.get 0)))
+    (func (export "grow") (result i32)
+        (i32.mul (memory.grow (i32.const 1)) (table.grow $t (ref.null func) (i32.const 1))))
+    (func (export "out") call $f)
+    (func $deep (export "fail") unreachable))"""
+
+
+class _Box:
+    last: Any
+    called = 0
+
+    def f(self) -> None:
+        self.called += 1
+
+
+class _Last:
+    """Its finaliser uses the instance that it refers to, and brings everything back."""
+
+    def __init__(self, instance: Any, found: list[Any]) -> None:
+        self.instance = instance
+        self.found = found
+
+    def __del__(self) -> None:
+        self.found += [self.use(), self]
+
+    def use(self) -> list[Any]:
+        it = self.instance
+        it.put(70, it.get(70) + 1)
+        it.out()
+        with pytest.raises(Trap) as caught:
+            it.fail()
+        return [it.get(70), it.memory[70], it.grow(), [frame.func_index for frame in caught.value.frames]]
+
+
+def test_finalisers_in_a_cycle_use_wasm_and_bring_it_back(engine: Engine) -> None:
+    """The garbage collector calls all finalisers of a cycle before it frees anything. Those of the store's parts come first here,
+    since they are older, and must not have given back code, memory and state."""
+    found: list[Any] = []
+
+    def make() -> None:
+        box = _Box()
+        instance = load(_FINAL, {"": box}, engine=engine)
+        instance.put(70, 5)
+        box.last = _Last(instance, found)
+
+    gc.collect()
+    gc.disable()
+    try:
+        make()
+        gc.collect()
+    finally:
+        gc.enable()
+    expected, last = found
+    assert expected == [6, 6, 1, [5]]
+    others = [load(_FINAL, {"": _Box()}, engine=engine) for _ in range(3)]
+    for other in others:
+        other.put(70, 99)
+    assert last.use() == [7, 7, 4, [5]]
+    assert [other.get(70) for other in others] == [99] * 3
+    assert last.instance.store._state.address not in [other.store._state.address for other in others]
+
+
+def test_a_cycle_with_a_store_is_given_back(engine: Engine) -> None:
+    def make(times: int) -> list[tuple[int, int]]:
+        for _ in range(times):
+            box = _Box()
+            box.last = load(_FINAL, {"": box}, engine=engine)
+            box.last.put(70, 5)
+            del box
+            gc.collect()
+        return engine.machine.arena.used()
+
+    make(2)
+    before, mappings = make(1), _mappings()
+    assert make(5) == before
+    assert _mappings() <= mappings

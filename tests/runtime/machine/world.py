@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from weakref import ref
 
 from brolga.jit import builtins
 from brolga.jit.code import RELOC_FUNC, RELOC_TRAP, CompiledFunction, Relocation
@@ -102,7 +103,15 @@ class World:
         self.state = self.machine.new_state()
         self.functions = functions
         self.compiled: list[int] = []
-        self.space = self.machine.new_code_space(0, len(functions), self.compile, self)
+        this = ref(self)
+
+        def compile(func: int) -> CompiledFunction:
+            world = this()
+            assert world is not None
+            return world.compile(func)
+
+        self.space = self.machine.new_code_space(0, len(functions), compile, self)
+        self._code = self.space.hold()
         self.memory = self.machine.new_memory(memory, 16 * PAGE)
         self.builtins = self.machine.new_builtins(
             [None if name in _NATIVE else builtin or _refuse for name in builtins.BUILTIN_NAMES]
