@@ -145,7 +145,7 @@ class CodeSpace(Unique):
 
     def installed(self) -> int:
         """How many functions are installed."""
-        return len(self._starts)
+        return len(self._addresses) - self._addresses.count(0)
 
     def compiled_functions(self) -> list[CompiledFunction]:
         """All functions that are installed, in order."""
@@ -165,22 +165,28 @@ class CodeSpace(Unique):
         return self._addresses[function.index - self.first]
 
     def install_all(self, functions: list[CompiledFunction]) -> None:
-        """Install several functions; calls among them become direct."""
+        """Install several functions; calls among them become direct.
+
+        Other threads, which may come in anywhere, call what is installed: first all the code is there and known, then pads and
+        other code lead to it.
+        """
         first = self.first
+        new: dict[int, CompiledFunction] = {}
         placed: dict[int, int] = {}
         for function in functions:
-            if not self._addresses[function.index - first] and function.index not in placed:
-                placed[function.index] = self._place(len(function.code))
-        for function in functions:
             index = function.index
-            address = placed.pop(index, 0)
-            if not address:
-                continue
-            self._arena.write(address, self._relocate(function, address, placed))
-            if self._addresses[index - first]:  # another thread was faster
-                continue
+            if not self._addresses[index - first] and index not in placed:
+                placed[index] = self._place(len(function.code))
+                new[index] = function
+        for index, function in new.items():
+            self._arena.write(placed[index], self._relocate(function, placed[index], placed))
+        for index, function in new.items():
             self._functions[index - first] = function
-            insort(self._starts, (address, index))
+            insort(self._starts, (placed[index], index))
+        for index, function in new.items():
+            address = placed[index]
+            if self._addresses[index - first]:  # another thread was faster, and only the others of these call this code
+                continue
             self._addresses[index - first] = address
             self._patch_pad(index, address)
             if self.listener is not None:
@@ -331,10 +337,12 @@ def find_place(pc: int) -> Known | None:
     except KeyError:
         pass
     space = find_space(pc)
-    found = space.locate(pc) if space is not None else None
-    if space is None or found is None:
+    if space is None:
         known = None
     else:
+        found = space.locate(pc)
+        if found is None:  # there may be code later
+            return None
         function, index, offset = found
         if function is None:  # will be compiled, and is not there then
             return (None, index, 0, -1), 0, space._owner

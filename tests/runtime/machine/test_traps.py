@@ -261,6 +261,44 @@ def test_lazy_compilation_keeps_arguments(platform: str) -> None:
     assert world.space.code_address(1) != world.space.pad(1)
 
 
+def test_what_is_installed_calls_only_what_is_there_and_known() -> None:
+    """Another thread may call the first of several functions before the others are installed."""
+    body, code = FAULTS["load"]
+    world = World([caller(), leaf(body, code)], eager=False)
+    frames: list[list[tuple[int, int]]] = []
+
+    def other_thread(installed: list[tuple[int, int, int]]) -> None:
+        with pytest.raises(WasmTrap) as caught:
+            world.call(0, i32_i32, 5)
+        frames.append(caught.value.frames)
+
+    world.space.listener = other_thread
+    world.space.install_all(world.functions)
+    assert frames == [[(1, 110), (0, 60)]] * 2
+    assert world.compiled == []
+
+
+def test_code_that_another_thread_installs_first_stays() -> None:
+    """The other thread installs the callee while both are: calls of the caller go to the second copy of its code."""
+    body, code = FAULTS["load"]
+    world = World([caller(), leaf(body, code)], eager=False)
+
+    def other_thread(installed: list[tuple[int, int, int]]) -> None:
+        world.space.listener = None
+        world.space.install(world.functions[1])
+
+    world.space.listener = other_thread
+    world.space.install_all(world.functions)
+    address = world.space.code_address(1)
+    for func, expected in ((0, [(1, 110), (0, 60)]), (1, [(1, 110)])):
+        with pytest.raises(WasmTrap) as caught:
+            world.call(func, i32_i32, 5)
+        assert caught.value.code == code
+        assert caught.value.frames == expected
+    assert world.space.installed() == 2
+    assert world.space.code_address(1) == address
+
+
 @pytest.mark.parametrize("platform", ["linux", "minimal"])
 def test_exception_of_the_compiler_passes_through(platform: str) -> None:
     world = World([caller(), leaf("nop")], platform, eager=False)
