@@ -6,7 +6,7 @@
                   wasm (6 x u64), BLAKE2b-256 digest of the source (32)
     functions     function index, place in the code, size, size without constants, place of the tables: five arrays of u32
     open          place in the code, kind, target, addend of each relocation that is not settled: i32
-    code          the functions' code, each aligned to 32 bytes
+    code          the functions' code, each aligned to 64 bytes
     texts         settings and features as text, padded to 8 bytes
     wasm          the module's bytes; none where whoever reads has them
     tables        for each function the lengths of its tables, then these: i32
@@ -36,14 +36,14 @@ except ImportError:
     from hashlib import blake2b
 
 MAGIC: Final = b"\x89bwasm\r\n"
-FORMAT: Final = 3
+FORMAT: Final = 4
 DIGEST_SIZE: Final = 32
 
 _HEAD: Final = struct.Struct("<8s24sIIQ32sQ32s")
 _COUNTS: Final = struct.Struct("<6Q32s")
 _REL32: Final = struct.Struct("<i")
 _LENGTHS: Final = struct.Struct("<5i")
-_ALIGN: Final = 32
+_ALIGN: Final = 64
 _OPEN_WORDS: Final = 4  # of an open relocation
 _RELOCATION_WORDS: Final = 4
 _INT3: Final = b"\xcc"

@@ -35,7 +35,7 @@ class Relocation:
 class CompiledFunction:
     """Machine code of function `index` of a module.
 
-    `code` is position independent but for `relocations`, its start aligned to 32 bytes; constants follow the code within it.
+    `code` is position independent but for `relocations`, its start aligned to 64 bytes; constants follow the code within it.
     All side tables are parallel, sorted by offset in the code; arrays of 32 bits, as they live as long as the code:
       trap_offsets/trap_codes      offset of the faulting instruction, or of the call of the trap routine (TRAP_CALL_SIZE
                                    bytes), and trap code

@@ -93,7 +93,7 @@ DIVISION_CHECKS: Final = _row("division_checks", "select", "no check where divis
 TABLE_CLAMPS: Final = _row("table_clamps", "select", "no comparison where the index of a jump table is in its range")
 
 COLD_BLOCKS: Final = _row("cold_blocks", "layout", "code that is not expected to run stands at the end")
-LOOP_ALIGNMENT: Final = _row("loop_alignment", "layout", "heads of innermost loops are aligned")
+LOOP_ALIGNMENT: Final = _row("loop_alignment", "layout", "short loops, and jumps through tables in loops, do not cross the ends of lines")
 
 REMATERIALIZATION: Final = _row("rematerialization", "allocate", "constants are made again instead of spilled")
 REGISTER_HINTS: Final = _row("register_hints", "allocate", "values go where a fixed operand ahead wants them")

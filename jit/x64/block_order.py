@@ -256,7 +256,11 @@ def order_blocks(function: Function, code: Code, vcode: VCode, off: int = 0) -> 
         if outer != NO_LOOP:
             inner[number_of[outer]] = False
     if not off & LOOP_ALIGNMENT:
-        vcode.align = [order.loop_heads[n] and inner[n] and not vcode.cold[n] for n in range(len(nodes))]
+        vcode.align = [
+            not vcode.cold[n]
+            and (order.loop_heads[n] and inner[n] or graph.loop[node] != NO_LOOP and len(order.cases[n]) > 2)
+            for n, node in enumerate(nodes)
+        ]
     return order
 
 

@@ -1,13 +1,18 @@
 """Where encoded instructions go: labels, branches, constants, jump tables and the side tables of one function.
 
 Branches are not encoded when they are made, since their length depends on their distance. The buffer keeps the other bytes
-in `code` and beside them a list of items, branches and alignments, each with its position in `code`. `finish` decides the
+in `code` and beside them a list of items, branches and places, each with its position in `code`. `finish` decides the
 lengths and merges both. A mark names a place in between: position in `code`, and in the upper bits the number of items
 before it. Labels and all side tables are made of marks; they become offsets once lengths are known.
 
 Lengths: every branch starts short (rel8); rounds over the items make those long that do not reach, which moves others apart,
 until nothing changes. A branch never becomes short again, so this ends; after ROUND_LIMIT rounds the remaining short branches
 become long at once, so the time is linear in the number of items.
+
+What is kept together (`place`) gets nops in front where it would cross the end of a window of WINDOW bytes or, if it is longer, of a
+line of LINE. On Zen 3 each line that a loop touches costs a cycle a turn, so one of a few instructions takes twice the time across
+an end; larger loops have more to do than that (docs/performance.md). Intel's caches of decoded instructions have had an entry, or
+several, for each window.
 
 After the code, filled with int3, come the constants that were used, by falling size and so each aligned to its size, then
 jump tables: 4 bytes an entry, the target's offset from the table's start.
@@ -16,6 +21,7 @@ jump tables: 4 bytes an entry, the target's offset from the table's start.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from typing import Final, final
 
 from ..code import CompiledFunction, Relocation
@@ -26,11 +32,11 @@ POSITION_MASK: Final = ONE_ITEM - 1
 
 # Kinds of items; below these the condition code of a jcc.
 ITEM_JMP: Final = 16
-ITEM_ALIGN: Final = 17
-ITEM_TIGHT: Final = 18
+ITEM_PLACE: Final = 17
 
-LOOP_ALIGNMENT: Final = 32
-MAX_PADDING: Final = 15
+WINDOW: Final = 32
+LINE: Final = 64  # of the caches; functions are aligned to it
+LONGEST_LOOP: Final = WINDOW - 1
 ROUND_LIMIT: Final = 12
 
 # The recommended multi-byte nops of Intel's manual (volume 2, NOP), by length.
@@ -47,14 +53,25 @@ NOPS: Final[list[bytes]] = [
         "0F1F8000000000",
         "0F1F840000000000",
         "660F1F840000000000",
-        "660F1F840000000000 90",
-        "660F1F840000000000 6690",
-        "660F1F840000000000 0F1F00",
-        "660F1F840000000000 0F1F4000",
-        "660F1F840000000000 0F1F440000",
-        "660F1F840000000000 660F1F440000",
     )
 ]
+LONGEST_NOP: Final = len(NOPS) - 1
+
+
+def nops(size: int) -> bytes:
+    """As few nops as make `size` bytes."""
+    return NOPS[LONGEST_NOP] * (size // LONGEST_NOP) + NOPS[size % LONGEST_NOP]
+
+
+def padding(start: int, size: int) -> int:
+    """Bytes in front of code of `size` bytes that would begin at `start`, so that it does not cross the end of a window or, if it is
+    longer, of a line. It may not end with a window either: a branch that does is kept out of the cache of decoded instructions by the
+    microcode for Intel's erratum SKX102."""
+    to_end = -start % WINDOW
+    if size < WINDOW:
+        return to_end if to_end <= size else 0
+    to_end = -start % LINE
+    return to_end if to_end < size else 0
 
 
 @final
@@ -93,6 +110,10 @@ class CodeBuffer:
         "inline_funcs",
         "frame_marks",
         "frame_sizes",
+        "placed",
+        "place_ends",
+        "loop_ends",
+        "calls",
         "spill_base",
         "fixed_base",
         "incoming_base",
@@ -128,6 +149,10 @@ class CodeBuffer:
         self.inline_funcs: list[int] = []
         self.frame_marks: list[int] = []
         self.frame_sizes: list[int] = []
+        self.placed: dict[int, int] = {}  # by label, the item of `place`
+        self.place_ends: dict[int, int] = {}  # by that item, the mark of where what is kept together ends
+        self.loop_ends: dict[int, int] = {}  # likewise of loops, once all branches are there
+        self.calls: list[int] = []  # positions
         self.spill_base = 0
         self.fixed_base = 0
         self.incoming_base = 0
@@ -156,9 +181,18 @@ class CodeBuffer:
         assert 0 <= cc < ITEM_JMP
         self._item(cc, label)
 
-    def align(self, tight: bool = False) -> None:
-        """Pad with nops to LOOP_ALIGNMENT if MAX_PADDING bytes suffice; before a `tight` loop else to half of that."""
-        self._item(ITEM_TIGHT if tight else ITEM_ALIGN, -1)
+    def place(self, label: int) -> None:
+        """The block `label` begins here: keep the loop that it is the head of together if it is short, or else what ends with `end_place`."""
+        self.placed[label] = len(self.item_kinds)
+        self._item(ITEM_PLACE, label)
+
+    def end_place(self, label: int) -> None:
+        """What began with `label`, where `place` was called, ends here."""
+        self.place_ends[self.placed[label]] = len(self.code) | self.items
+
+    def call(self) -> None:
+        """A call comes next: a loop around it is left where it is."""
+        self.calls.append(len(self.code))
 
     def rip_relative(self, label: int, tail: int) -> None:
         """The last `tail` bytes of `code` start with a displacement that leads from their end to `label`."""
@@ -243,16 +277,14 @@ class CodeBuffer:
         count = len(kinds)
         starts = [0] * count
         sizes = [2] * count
-        short = [item for item in range(count) if kinds[item] < ITEM_ALIGN]
+        short = [item for item in range(count) if kinds[item] < ITEM_PLACE]
+        self._find_loops()
         while True:
             grown = 0
             for item in range(count):
                 start = starts[item] = positions[item] + grown
-                if kinds[item] >= ITEM_ALIGN:
-                    padding = -start % LOOP_ALIGNMENT
-                    if padding > MAX_PADDING:
-                        padding = padding % (LOOP_ALIGNMENT // 2) if kinds[item] == ITEM_TIGHT else 0
-                    sizes[item] = padding
+                if kinds[item] == ITEM_PLACE:
+                    sizes[item] = self._padding(item, start, sizes)
                 grown += sizes[item]
             rounds += 1
             still_short: list[int] = []
@@ -271,6 +303,30 @@ class CodeBuffer:
                 return starts, sizes
             short = still_short
 
+    def _padding(self, item: int, start: int, sizes: list[int]) -> int:
+        """In front of what is kept together from `item` on, as far as the sizes of the items in it are known."""
+        for ends, longest in ((self.loop_ends, LONGEST_LOOP), (self.place_ends, LINE)):
+            end = ends.get(item, -1)
+            if end >= 0:
+                size = (end & POSITION_MASK) - self.item_positions[item] + sum(sizes[item + 1 : end >> ITEM_SHIFT])
+                if size <= longest:
+                    return padding(start, size)
+        return 0
+
+    def _find_loops(self) -> None:
+        """Fill in `loop_ends` for loops of up to LONGEST_LOOP bytes without calls: they end with the last branch to their head."""
+        positions = self.item_positions
+        calls = self.calls
+        for item, label in enumerate(self.item_labels):
+            head = self.placed.get(label, item)
+            if head < item:
+                start = positions[head]
+                end = positions[item]
+                if end - start + 2 * (item - head) <= LONGEST_LOOP:
+                    call = bisect_left(calls, start)
+                    if call == len(calls) or calls[call] >= end:
+                        self.loop_ends[head] = end | (item + 1) * ONE_ITEM
+
     def _merge(self, starts: list[int], sizes: list[int], offsets: list[int]) -> bytearray:
         """`code` with the items put in."""
         code = self.code
@@ -283,8 +339,8 @@ class CodeBuffer:
             done = position
             kind = kinds[item]
             size = sizes[item]
-            if kind >= ITEM_ALIGN:
-                result += NOPS[size]
+            if kind == ITEM_PLACE:
+                result += nops(size)
                 continue
             distance = offsets[labels[item]] - starts[item] - size
             if size == 2:

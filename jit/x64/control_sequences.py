@@ -90,6 +90,7 @@ def emit_control_sequence(buffer: CodeBuffer, stubs: Stubs, inst: Inst) -> None:
             path.append(inst.amode.displacement)
         encode(buffer, CMP64, [context, R15])
         buffer.jcc(CC_NE, stubs.slow_path(OTHER_CONTEXT, op, path, loc, back))
+        buffer.call()
         encode(buffer, CALL_RM, [code])
     else:
         activation = locations[0]

@@ -68,7 +68,7 @@ from .insts import (
     XMM_CMOV,
     ZEROPS,
 )
-from .layout import TIGHT, emission_order, forwarded, is_return
+from .layout import emission_order, forwarded, is_return
 from .sequences import emit_sequence, emit_slow_path
 from .stubs import Stubs
 from .vcode import VCode
@@ -142,9 +142,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     if not framed:
         emit_prologue(buffer, frame, settings)
     for place, number in enumerate(order):
-        top = tops.get(number, -1)
-        if top >= 0:
-            buffer.align(top == TIGHT)
+        if number in tops:
+            buffer.place(number)
         buffer.bind(number)
         block = blocks[number]
         has_frame = True
@@ -204,6 +203,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
                     _branch(buffer, inst.imm, forward[block.succs[0]], forward[block.succs[1]], following)
                 else:
                     _jump_table(buffer, locations, inst.imm)
+                    if number in tops:
+                        buffer.end_place(number)
         if len(block.insts) > 1:  # `is_return` looks at the others
             block.insts = []
 
@@ -294,9 +295,11 @@ def _special(buffer: CodeBuffer, stubs: Stubs, special: int, inst: Inst) -> None
             buffer.trap(inst.trap)
         encode(buffer, op, locations, inst.imm, inst.amode)
     elif special == _CALL:
+        buffer.call()
         encode(buffer, op, locations)
         buffer.reloc(RELOC_FUNC, inst.imm)
     elif special == _CALL_RM:
+        buffer.call()
         if inst.trap >= 0:
             buffer.trap(inst.trap)
         if inst.amode is None:

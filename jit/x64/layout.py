@@ -15,17 +15,11 @@ branch already, and the block is gone: regalloc/latches.py.)
 
 from __future__ import annotations
 
-from typing import Final
-
 from brolga.regalloc.operand import Allocation, MachineBlock, Move
 
 from .inst import Inst
 from .insts import BRANCH, JMP, RET
 from .vcode import VCode
-
-# How the top of a loop is aligned.
-LOOSE: Final = 0
-TIGHT: Final = 1  # a few instructions only: half an alignment pays
 
 
 def _only(block: MachineBlock, moves: dict[int, list[Move]], op: int) -> bool:
@@ -63,15 +57,15 @@ def forwarded(blocks: list[MachineBlock], allocation: Allocation) -> list[int]:
     return forward
 
 
-def emission_order(vcode: VCode, forward: list[int], rotate: bool = True) -> tuple[list[int], dict[int, int]]:
-    """Blocks in the order in which they are emitted; and those that are to be aligned, LOOSE or TIGHT. `rotate`: move the ends of
+def emission_order(vcode: VCode, forward: list[int], rotate: bool = True) -> tuple[list[int], set[int]]:
+    """Blocks in the order in which they are emitted; and those with which begins what `vcode.align` is about. `rotate`: move the ends of
     loops ahead."""
     blocks = vcode.code.blocks
     cold = vcode.cold
     align = vcode.align
     warm = [n for n, target in enumerate(forward) if n == target and not (n < len(cold) and cold[n])]
     first = _moved_ahead(blocks, forward, warm) if rotate else {}
-    tops: dict[int, int] = {}
+    tops: set[int] = set()
     order: list[int] = []
     moved = set(first.values())
     for number in warm:
@@ -81,11 +75,7 @@ def emission_order(vcode: VCode, forward: list[int], rotate: bool = True) -> tup
         if top != number:
             order.append(top)
         if number < len(align) and align[number]:
-            latch = number + 1
-            single = number in blocks[number].succs or (
-                latch < len(blocks) and len(blocks[latch].insts) == 1 and blocks[latch].succs == [number]
-            )
-            tops[top] = TIGHT if single else LOOSE
+            tops.add(top)
         order.append(number)
     order += [n for n, is_cold in enumerate(cold) if is_cold and forward[n] == n]
     return order, tops

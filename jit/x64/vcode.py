@@ -19,8 +19,8 @@ class VCode:
     outgoing_bytes  size of the area at [rsp] for stack arguments and stack results: the maximum over all calls (AMODE_OUTGOING)
     fixed_slots     number of 8-byte frame slots that selection uses itself (AMODE_SLOT)
     cold            by block number: emitted after all others (in order of number). Blocks past the list's end are not cold
-    align           by block number: start at a multiple of 32 bytes if that takes at most 15 bytes of nops (heads of hot innermost
-                    loops). Blocks past the list's end are not aligned
+    align           by block number: what begins here should not cross the end of a line, if it is short (buffer.py): innermost
+                    loops, and blocks in loops that jump through a table. False for blocks past the list's end
     jump_tables     by number (`Inst.imm` of JMP_TABLE): the block of each index
     constants       by number (AMODE_CONSTANT, `Amode.displacement`): bits of each constant; made by `constant`
     constant_sizes  parallel: 4, 8 or 16 bytes, which is also the alignment

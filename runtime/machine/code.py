@@ -25,7 +25,7 @@ from .arena import PAGE, CodeArena
 from .lifetime import Hold, Unique, hold
 
 PAD_SIZE: Final = 16
-FUNCTION_ALIGN: Final = 32
+FUNCTION_ALIGN: Final = 64
 LARGEST_CHUNK: Final = 1 << 20
 
 _PAD: Final = struct.Struct("<BiBi6x")  # mov eax, imm32; jmp rel32

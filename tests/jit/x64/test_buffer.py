@@ -9,7 +9,8 @@ import capstone
 import pytest
 
 from brolga.jit.code import RELOC_FUNC, CompiledFunction
-from brolga.jit.x64.buffer import LOOP_ALIGNMENT, MAX_PADDING, NOPS, ROUND_LIMIT, CodeBuffer
+from brolga.jit.x64.buffer import LINE, LONGEST_LOOP, LONGEST_NOP, NOPS, ROUND_LIMIT, WINDOW, CodeBuffer
+from brolga.jit.x64.buffer import nops as nops_of
 from brolga.jit.x64.encode import encode, encode_rip_relative
 from brolga.jit.x64.inst import AMODE_CONSTANT, Amode
 from brolga.jit.x64.insts import (
@@ -139,7 +140,7 @@ def test_random_programs(seed: int) -> None:
     rng.shuffle(order)
     for label in order:
         if seed % 2 and rng.random() < 0.2:
-            b.align()
+            b.place(label)
         b.bind(label)
         nops(b, rng.choice([0, 1, 5, 30, 60, 120]))
         target = rng.randrange(count)
@@ -151,26 +152,96 @@ def test_random_programs(seed: int) -> None:
     check_targets(b, shortest=seed % 2 == 0)
 
 
-@pytest.mark.parametrize("tight", [False, True])
-@pytest.mark.parametrize("before", range(40))
-def test_alignment(before: int, tight: bool) -> None:
-    b = buffer(1)
+def placed(before: int, size: int, inside: str = "") -> tuple[int, int]:
+    """Offset and size of a loop of about `size` bytes behind `before` bytes, which is to be kept together."""
+    b = buffer(2)
     nops(b, before)
-    b.align(tight)
+    b.place(0)
     b.bind(0)
-    b.jmp(0)
+    if inside == "call":
+        b.call()
+    if inside == "branch":  # a long one, once its length is known
+        b.jcc(0, 1)
+        nops(b, size - 8)
+    else:
+        nops(b, size - 2)
+    if inside == "jump":
+        encode(b, NOP, [])
+        encode(b, NOP, [])
+        b.end_place(0)
+    else:
+        b.jcc(1, 0)
+    nops(b, 200)
+    b.bind(1)
     function = b.finish(0)
-    offset, _, _, target = decode(function)[-1]
-    assert offset == target
-    padding = -before % LOOP_ALIGNMENT
-    assert offset == before + (padding if padding <= MAX_PADDING else -before % 16 if tight else 0)
+    padding = function.code_size - before - size - 200
+    assert function.code[before : before + padding] == nops_of(padding)
+    return before + padding, size
 
 
-@pytest.mark.parametrize("length", range(len(NOPS)))
+@pytest.mark.parametrize("size", [2, 7, 20, 30, 31])
+@pytest.mark.parametrize("inside", ["", "branch"])
+def test_tight_loops_are_kept_together(size: int, inside: str) -> None:
+    for before in range(70):
+        if inside and size < 8:
+            continue
+        start, size = placed(before, size, inside)
+        assert start // WINDOW == (start + size) // WINDOW  # its last branch does not end with the window either
+        fits = before // WINDOW == (before + size) // WINDOW
+        assert start == (before if fits else -(-before // WINDOW) * WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("size", "inside"), [(LONGEST_LOOP + 1, ""), (LONGEST_LOOP + 1, "branch"), (60, ""), (7, "call")]
+)
+def test_other_loops_stay_where_they_are(size: int, inside: str) -> None:
+    assert [placed(before, size, inside)[0] for before in range(70)] == list(range(70))
+
+
+def test_a_call_outside_of_a_loop_does_not_count() -> None:
+    b = buffer(1)
+    nops(b, 29)
+    b.call()
+    encode(b, NOP, [])
+    b.place(0)
+    b.bind(0)
+    nops(b, 5)
+    b.jmp(0)
+    b.call()
+    assert decode(b.finish(0))[-1] == (37, 2, "jmp", 32)
+
+
+@pytest.mark.parametrize("size", [31, 32, 40, 63, 64, 65, 100])
+def test_what_ends_with_a_jump_through_a_table_is_kept_in_a_line(size: int) -> None:
+    for before in range(140):
+        start, size = placed(before, size, "jump")
+        unit = WINDOW if size < WINDOW else LINE
+        fits = before // unit == (before + size - (size >= WINDOW)) // unit
+        assert start == (before if fits or size > LINE else -(-before // unit) * unit)
+
+
+def test_a_loop_that_becomes_longer_is_left_where_it_is() -> None:
+    """It is a tight one as long as its branch to the outside is short."""
+    b = buffer(2)
+    nops(b, 20)
+    b.place(0)
+    b.bind(0)
+    b.jcc(0, 1)
+    nops(b, 26)
+    b.jmp(0)
+    nops(b, 200)
+    b.bind(1)
+    assert decode(b.finish(0))[20] == (20, 6, "jo", 254)
+
+
+@pytest.mark.parametrize("length", range(64))
 def test_nops(length: int) -> None:
-    assert len(NOPS[length]) == length
-    assert all(i.mnemonic == "nop" for i in cs.disasm(NOPS[length], 0))
-    assert sum(i.size for i in cs.disasm(NOPS[length], 0)) == length
+    if length < len(NOPS):
+        assert len(NOPS[length]) == length
+    code = list(cs.disasm(nops_of(length), 0))
+    assert all(i.mnemonic == "nop" for i in code)
+    assert sum(i.size for i in code) == length
+    assert len(code) == -(-length // LONGEST_NOP)
 
 
 def constant(number: int) -> Amode:
