@@ -42,6 +42,9 @@ FACT_NO_WRAP: Final = _trap("fact_no_wrap", "compiler fact does not hold: a sum 
 FACT_IN_TABLE: Final = _trap("fact_in_table", "compiler fact does not hold: an index is in its jump table")
 FACT_SAME_LOAD: Final = _trap("fact_same_load", "compiler fact does not hold: a load gives the same where it is folded")
 FACT_CONVERTS: Final = _trap("fact_converts", "compiler fact does not hold: a float is in the range of an integer")
+FACT_KEPT_REGISTERS: Final = _trap(
+    "fact_kept_registers", "compiler fact does not hold: a function keeps the registers of its caller"
+)
 FIRST_FACT: Final = FACT_KNOWN_BITS
 
 TRAP_BY_NAME: Final[dict[str, int]] = {name: number for number, name in enumerate(TRAP_NAMES)}

@@ -69,6 +69,7 @@ from .insts import (
     ZEROPS,
 )
 from .layout import emission_order, forwarded, is_return
+from .register_checks import KEPT_BYTES, emit_comparisons, emit_patterns
 from .sequences import emit_sequence, emit_slow_path
 from .stubs import Stubs
 from .vcode import VCode
@@ -113,13 +114,13 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     code = vcode.code
     blocks = code.blocks
     moves = allocation.moves
-    frame = Frame(vcode, allocation)
+    frame = Frame(vcode, allocation, KEPT_BYTES if settings.check_facts else 0)
     buffer = CodeBuffer(len(blocks), vcode.constants, vcode.constant_sizes, vcode.jump_tables)
     buffer.spill_base = frame.spill_base
     buffer.fixed_base = frame.fixed_base
     stubs = Stubs(buffer, vcode, settings, frame.size, allocation.used_registers)
     overflow = buffer.new_label()
-    if frame.size == 0 or frame.probes_in_a_loop(settings):
+    if frame.size == frame.kept_bytes or frame.probes_in_a_loop(settings):
         allocation.framed = []
     framed = allocation.framed
 
@@ -139,6 +140,8 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     buffer.frame(0)
     if settings.stack_limit or not settings.stack_guard:
         emit_stack_check(buffer, frame, overflow)
+    if frame.kept_bytes:
+        emit_patterns(buffer, settings)
     if not framed:
         emit_prologue(buffer, frame, settings)
     for place, number in enumerate(order):
@@ -150,9 +153,9 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
         if framed:
             has_frame = framed[number]
             if allocation.changes_at_start(block, blocks):
-                buffer.frame(0 if has_frame else frame.size)
+                buffer.frame(frame.kept_bytes if has_frame else frame.size)
                 _change_frame(buffer, frame, settings, has_frame)
-        frame_size = frame.size if has_frame else 0
+        frame_size = frame.size if has_frame else frame.kept_bytes
         buffer.frame(frame_size)
         buffer.incoming_base = frame_size + 8
         stubs.frame_size = frame_size
@@ -186,7 +189,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
             elif op == TRAP:
                 stubs.emit_trap(inst.trap)
             elif op == RET:
-                _return(buffer, frame, has_frame)
+                _return(buffer, stubs, frame, has_frame, loc)
             else:
                 if framed and allocation.changes_at_end(block):
                     has_frame = not has_frame
@@ -196,7 +199,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
                     target = forward[block.succs[0]]
                     if target != following:
                         if is_return(blocks[target], moves[target]) and not off & REPEATED_RETURNS:
-                            _return(buffer, frame, has_frame)
+                            _return(buffer, stubs, frame, has_frame, loc)
                         else:
                             buffer.jmp(target)
                 elif op == BRANCH:
@@ -253,9 +256,11 @@ def _change_frame(buffer: CodeBuffer, frame: Frame, settings: Settings, has_fram
         emit_epilogue(buffer, frame)
 
 
-def _return(buffer: CodeBuffer, frame: Frame, has_frame: bool) -> None:
+def _return(buffer: CodeBuffer, stubs: Stubs, frame: Frame, has_frame: bool, loc: int) -> None:
     if has_frame:
         emit_epilogue(buffer, frame)
+    if frame.kept_bytes:
+        emit_comparisons(buffer, stubs, stubs.settings, loc)
     encode(buffer, RET_NEAR, [])
 
 

@@ -6,10 +6,11 @@ From low to high addresses:
             fixed slots       reserved by selection (AMODE_SLOT)
             spill slots       of the allocator
             saved registers   those of abi.CALLEE_SAVED that the function writes
+            kept registers    only with Settings.check_facts (register_checks.py)
             return address    at rsp + Frame.size
             incoming area     this function's stack arguments and stack results, owned by the caller (AMODE_INCOMING)
 
-Blocks may do without it (regalloc/shrink_wrap.py): then rsp points to the return address.
+Blocks may do without it (regalloc/shrink_wrap.py): then rsp points to the return address, or to the kept registers.
 """
 
 from __future__ import annotations
@@ -45,16 +46,18 @@ UNROLLED_PROBES: Final = 8
 
 @final
 class Frame:
-    """`local_bytes` is what lies below the saved registers, `size` the distance from rsp to the return address."""
+    """`local_bytes` is what lies below the saved registers, `kept_bytes` what lies above, `size` the distance from rsp to the return
+    address."""
 
-    __slots__ = ("fixed_base", "local_bytes", "saved", "size", "spill_base")
+    __slots__ = ("fixed_base", "kept_bytes", "local_bytes", "saved", "size", "spill_base")
 
-    def __init__(self, vcode: VCode, allocation: Allocation) -> None:
+    def __init__(self, vcode: VCode, allocation: Allocation, kept_bytes: int) -> None:
         self.fixed_base = (vcode.outgoing_bytes + 7) & ~7
         self.spill_base = self.fixed_base + 8 * vcode.fixed_slots
         self.local_bytes = self.spill_base + 8 * allocation.spill_slots
         self.saved = [register for register in CALLEE_SAVED if allocation.used_registers >> register & 1]
-        self.size = self.local_bytes + 8 * len(self.saved)
+        self.kept_bytes = kept_bytes
+        self.size = self.local_bytes + 8 * len(self.saved) + kept_bytes
 
     def probes_in_a_loop(self, settings: Settings) -> bool:
         """Whether making the frame needs registers, which only the entry has."""
@@ -79,7 +82,7 @@ def emit_prologue(buffer: CodeBuffer, frame: Frame, settings: Settings) -> None:
     Where the stack ends in a guard area, frames larger than a page touch each page, so that none is skipped. If there are many pages
     (`Frame.probes_in_a_loop`), r10 and r11 are changed; else nothing but the flags.
     """
-    size = 0
+    size = frame.kept_bytes
     for register in frame.saved:
         encode(buffer, PUSH, [register])
         size += 8

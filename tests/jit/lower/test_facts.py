@@ -17,6 +17,7 @@ from brolga.ir.rebuild import rebuild
 from brolga.ir.trap_codes import (
     FACT_CONVERTS,
     FACT_IN_TABLE,
+    FACT_KEPT_REGISTERS,
     FACT_KNOWN_BITS,
     FACT_NO_WRAP,
     FACT_PASSED,
@@ -32,7 +33,13 @@ from brolga.jit.compile import compile_ir
 from brolga.jit.debug import Knobs
 from brolga.jit.settings import Settings
 from brolga.jit.switches import builder_rules
-from brolga.jit.x64 import lower_float
+from brolga.jit.transformations import SHRINK_WRAPPING
+from brolga.jit.x64 import emit, lower_float
+from brolga.jit.x64.abi import RAX, RSP
+from brolga.jit.x64.buffer import CodeBuffer
+from brolga.jit.x64.encode import encode
+from brolga.jit.x64.frame import Frame, emit_epilogue
+from brolga.jit.x64.insts import ADD64_I, MOV_TO_R15, POP, SUB64_I
 from brolga.jit.x64.lowering import Lowering
 
 from ...ir.functions import TestEnvironment
@@ -265,3 +272,80 @@ def test_no_checks_unless_wanted(running: Native) -> None:
     plain = len(program.compiled[0].code)
     program.load(running, settings())
     assert len(program.compiled[0].code) > plain
+
+
+CALLS_TWICE = """function calls 0(i32, i32) -> i32 {
+    sig0 = (i32) -> i32
+block0(v0: i32, v1: i32):
+    brif v0, block1, block2
+block1:
+    v2 = call fn1 sig0(v0)
+    v3 = call fn1 sig0(v1)
+    v4 = iadd.i32 v2, v3
+    v5 = iadd.i32 v4, v1
+    jump block3(v5)
+block2:
+    jump block3(v1)
+block3(v6: i32):
+    return v6
+}
+function callee 1(i32) -> i32 {
+block0(v0: i32):
+    return v0
+}
+"""
+
+
+def _forgetful(buffer: CodeBuffer, frame: Frame) -> None:
+    """An epilogue that leaves out the first register."""
+    encode(buffer, ADD64_I, [RSP, RSP], frame.local_bytes)
+    for register in reversed(frame.saved[1:]):
+        encode(buffer, POP, [register])
+    encode(buffer, ADD64_I, [RSP, RSP], 8 * len(frame.saved[:1]))
+
+
+def _confusing(buffer: CodeBuffer, frame: Frame) -> None:
+    """An epilogue that restores registers in the wrong order."""
+    encode(buffer, ADD64_I, [RSP, RSP], frame.local_bytes)
+    for register in frame.saved:
+        encode(buffer, POP, [register])
+
+
+def _losing(buffer: CodeBuffer, frame: Frame) -> None:
+    """An epilogue that changes the context."""
+    emit_epilogue(buffer, frame)
+    if frame.saved:
+        encode(buffer, MOV_TO_R15, [RAX])
+
+
+@_interpreted_only
+@pytest.mark.parametrize("platform", ["gs", "register", "minimal"])
+@pytest.mark.parametrize("shrink_wrapping", [False, True])
+def test_registers_that_are_not_kept(
+    running: Native, monkeypatch: pytest.MonkeyPatch, platform: str, shrink_wrapping: bool
+) -> None:
+    program = Program(CALLS_TWICE)
+    checked = settings(platform)
+    checked.off = 0 if shrink_wrapping else SHRINK_WRAPPING
+    program.load(running, checked)
+    assert [program.run(running, 0, args)[0] for args in ([0, 7], [2, 3])] == [7, 8]
+    for epilogue in (_forgetful, _confusing, _losing):
+        monkeypatch.setattr(emit, "emit_epilogue", epilogue)
+        program.load(running, checked)
+        assert program.run(running, 0, [2, 3])[0] == f"trap {FACT_KEPT_REGISTERS}"
+        assert program.run(running, 0, [0, 7])[0] == (7 if shrink_wrapping else f"trap {FACT_KEPT_REGISTERS}")
+
+
+@_interpreted_only
+def test_registers_that_are_not_saved(running: Native, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(buffer: CodeBuffer, frame: Frame, settings: Settings) -> None:
+        encode(buffer, SUB64_I, [RSP, RSP], frame.size - frame.kept_bytes)
+
+    def undone(buffer: CodeBuffer, frame: Frame) -> None:
+        encode(buffer, ADD64_I, [RSP, RSP], frame.size - frame.kept_bytes)
+
+    monkeypatch.setattr(emit, "emit_prologue", without)
+    monkeypatch.setattr(emit, "emit_epilogue", undone)
+    program = Program(CALLS_TWICE)
+    program.load(running, settings())
+    assert program.run(running, 0, [2, 3])[0] == f"trap {FACT_KEPT_REGISTERS}"
