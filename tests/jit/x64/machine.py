@@ -201,4 +201,8 @@ class Program:
         for block in blocks:
             block.preds = [other.number for other in blocks if block.number in other.succs]
         allocation = Allocation(self.moves, self.spill_slots, self.used_registers, self.framed)
-        return emit(self.vcode, allocation, settings or Settings(signals=False))
+        insts = [block.insts for block in blocks]
+        function = emit(self.vcode, allocation, settings or Settings(signals=False))
+        for block, same in zip(blocks, insts, strict=True):  # emission takes the code apart
+            block.insts = same
+        return function
