@@ -239,7 +239,8 @@ class Liveness:
         base = self.base
         uses = self.uses
         last = self.last
-        stretch: dict[int, int] = {}  # vreg -> rank of the block where its stretch ends
+        across: list[int] = []  # position of the definition, vreg
+        stretch = [-1] * len(uses)  # rank of the block where it ends
         until = self._loop_stretches()
         starts: list[int] = []  # positions of the heads of the loops around the current block, outer ones first
         ends: list[int] = []  # and the ranks where they end
@@ -259,10 +260,12 @@ class Liveness:
                     i = bisect_right(starts, uses[v][0])
                     if i < len(starts):
                         end = ends[i]
-                if last[v] != NEVER or stretch[v] < end:
-                    last[v] = NEVER
+                known = stretch[v]
+                if known < end:
                     stretch[v] = end
-        across = [uses[v][0] << _VREG_BITS | v for v in stretch]
+                    if known < 0:
+                        last[v] = NEVER
+                        across.append(uses[v][0] << _VREG_BITS | v)
         across.sort()
 
         number = self.number

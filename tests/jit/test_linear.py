@@ -47,7 +47,7 @@ def large_module(operators: int) -> bytes:
     while len(body) < operators:
         body += _statement(choose, 0)
     params = " ".join(["i32"] * LOCALS)
-    return wat2wasm(f"(module (memory 1) (func (param {params})\n" + "\n".join(body) + "))")
+    return bytes(wat2wasm(f"(module (memory 1) (func (param {params})\n" + "\n".join(body) + "))"))
 
 
 def _executed_lines(operators: int) -> int:
