@@ -250,14 +250,16 @@ BoundExtern = BoundFunc | BoundMemory | BoundTable | BoundGlobal
 
 
 class _Records:
-    """Its slot, which must be the first one, has the addresses of the records of all exported functions, for `_ExportedFunc`. Machine
-    code believes what it finds there, so that nothing but `_set_records` sets it: as an attribute it is not to be had."""
+    """Its first slot (they are in alphabetical order) has the addresses of the records of all exported functions, for
+    `_ExportedFunc`; the second one keeps the store, which owns these, whatever becomes of the attributes. Machine code believes what it
+    finds there, so that nothing but `__init__` below sets them: as attributes they are not to be had."""
 
-    __slots__ = ("_records",)
+    __slots__ = ("_records", "_store")
 
 
 _set_records = _Records.__dict__["_records"].__set__
-del _Records._records  # type: ignore[attr-defined]
+_set_store = _Records.__dict__["_store"].__set__
+del _Records._records, _Records._store  # type: ignore[attr-defined]
 
 
 class BoundInstance(_Records):
@@ -276,6 +278,7 @@ class BoundInstance(_Records):
         exports = {export.name: _bind(store, data, export) for export in data.module.decoded.exports}
         records = [f._entry_record.to_bytes(8, "little") for f in exports.values() if isinstance(f, BoundFunc)]
         _set_records(self, b"".join(records))
+        _set_store(self, store)
         self.store = store
         cls = type(self)
         for name, export in exports.items():

@@ -248,6 +248,23 @@ def test_nothing_else_becomes_an_instance(it: Any, engine: Engine) -> None:
         assert it.add(2, 3) == twin.add(2, 3) == type(it).add(twin, 2, 3) == 5
 
 
+def test_functions_of_instances_do_not_need_their_attributes(engine: Engine) -> None:
+    """Machine code goes on to find the functions, so that these must stay, with all that they use."""
+    it: Any = brolga.load(WAT, engine=engine)
+    store = weakref.ref(it.store)
+    for _ in range(30):
+        it.poke(5, 77)
+    vars(it).clear()
+    gc.collect()
+    others = [brolga.load(WAT, engine=engine) for _ in range(3)]
+    assert store() is not None
+    assert [it.peek(5)] + [other.peek(5) for other in others] == [77, 0, 0, 0]
+    with pytest.raises(AttributeError):
+        it.peek("5")
+    del it
+    assert store() is None
+
+
 def test_names_that_mean_something_to_python(engine: Engine) -> None:
     """They are attributes of the instance, where Python does not look for them."""
     names = [
@@ -260,6 +277,7 @@ def test_names_that_mean_something_to_python(engine: Engine) -> None:
         "__dict__",
         "__hash__",
         "_records",
+        "_store",
     ]
     text = "".join(f'(func (export "{name}") (result i32) i32.const {i})' for i, name in enumerate(names))
     it: Any = brolga.load(f"(module {text})", engine=engine)
