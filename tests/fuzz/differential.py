@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 import comparison
 import effects
+import idioms
 import programs
 import smith
 import wasmtime
@@ -28,7 +29,8 @@ from worker_pool import Outcome, run_isolated
 
 SECONDS: Final = 20.0
 CONFIGURATIONS: Final = 6  # in which a file is checked
-GENERATORS: Final = ("smith", "programs", "effects")
+WRITERS: Final = {"programs": programs.generate, "effects": effects.generate, "idioms": idioms.generate}
+GENERATORS: Final = ("smith", *WRITERS)
 REFERENCES: Final = ("wasmtime", "interpreter")
 
 
@@ -41,10 +43,9 @@ class Seed(NamedTuple):
     fuel: bool
 
     def module(self, canonical_nans: bool = False) -> bytes:
-        if self.generator == "programs":
-            return bytes(wasmtime.wat2wasm(programs.generate(self.number)))
-        if self.generator == "effects":
-            return bytes(wasmtime.wat2wasm(effects.generate(self.number)))
+        writer = WRITERS.get(self.generator)
+        if writer is not None:
+            return bytes(wasmtime.wat2wasm(writer(self.number)))
         return smith.generate(self.number, {"canonicalize-nans": True} if canonical_nans else None)
 
 

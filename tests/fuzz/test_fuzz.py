@@ -28,7 +28,7 @@ def _count(count: int) -> str:
     return str(max(1, int(count * SCALE)))
 
 
-@pytest.mark.parametrize("generator", ["smith", "programs", "effects"])
+@pytest.mark.parametrize("generator", ["smith", "programs", "effects", "idioms"])
 def test_differential(generator: str, tmp_path: Path) -> None:
     _run("differential.py", "--generator", generator, "--count", _count(150), "--seed", SEED, "--keep", str(tmp_path))
 
