@@ -85,9 +85,11 @@ def compile_function(
 
 
 def compile_ir(
-    function: Function, settings: Settings, knobs: Knobs = KNOBS, times: PhaseTimes = TIMES
+    function: Function, settings: Settings, knobs: Knobs = KNOBS, times: PhaseTimes = TIMES, keep: bool = False
 ) -> CompiledFunction:
-    """Machine code of a function in IR, which the passes change in place."""
+    """Machine code of a function in IR, which the passes change in place and selection takes apart; with `keep`, it is as the passes
+    left it afterwards.
+    """
     stage = "ir"
     try:
         if knobs.verify:
@@ -109,8 +111,12 @@ def compile_ir(
         times.end(phases.PASSES)
 
         stage = "lower"
+        kept = [block.insts[:] for block in function.blocks] if keep else []
         vcode = lower(function, settings)
         times.end(phases.LOWER)
+        if keep:
+            for block, insts in zip(function.blocks, kept, strict=True):
+                block.insts = insts
         if knobs.dumps("vcode", function):
             debug.dump(knobs, "vcode", function, print_vcode(vcode))
 

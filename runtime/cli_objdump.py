@@ -48,7 +48,7 @@ def objdump(options: argparse.Namespace) -> int:
     console = Console(width=None if sys.stdout.isatty() else _NARROW, soft_wrap=False)
     for index in _chosen(module.decoded, options.func):
         function = translate(module.decoded, index, module.layout, engine.settings)
-        code = compile_ir(function, engine.settings)
+        code = compile_ir(function, engine.settings, keep=True)
         console.print(Text(_heading(module.decoded, index, code)))
         table = Table(box=None, pad_edge=False, show_lines=False)
         for title in (f"{'time':>{_SHARE}} wasm" if options.profile else "wasm", "IR", "x86-64"):
