@@ -12,8 +12,10 @@ from brolga.regalloc.operand import (
     ANY_REGISTER,
     DEF,
     FIRST_SPILL_SLOT,
+    GPR,
     MOVE_COPY,
     USE,
+    XMM,
     Allocation,
     Code,
     MachineBlock,
@@ -260,6 +262,34 @@ def two_calls(between: float) -> tuple[Code, int]:
 def test_the_frame_is_taken_down_and_made_again() -> None:
     code, middle = two_calls(1.0)
     assert framed(code) == [2, middle + 2]
+
+
+def held_through(register_class: int) -> tuple[Code, list[int]]:
+    """Behind the call a block from which most paths return; what lives across the call is used on the other. The numbers of the
+    blocks where it lives."""
+    b = Early()
+    b.both()
+    slow, through, often, rarely = b.block, b.new_block(), b.new_block(), b.new_block()
+    often.frequency, rarely.frequency = 0.9, 0.01
+    held = b.value(register_class=register_class)
+    b.emit(CALL_WITHOUT_RESULT, b.argument)
+    b.jump(through)
+    b.block = through
+    b.emit(TEST, b.constant())
+    b.branch(often, rarely)
+    b.block = often
+    b.jump(b.join, b.constant())
+    b.block = rarely
+    b.emit(TEST, held)
+    return b.end(b.constant()), [slow.number, through.number, rarely.number]
+
+
+def test_blocks_that_do_nothing_with_what_the_frame_holds_have_it() -> None:
+    """Though it would be cheaper to make the frame again behind them: a callee-saved register, then a slot."""
+    for register_class in (GPR, XMM):
+        code, way = held_through(register_class)
+        has = framed(code)
+        assert set(way) <= set(has) and 0 not in has
 
 
 # The checker --------------------------------------------------------------------------------------------------------------
