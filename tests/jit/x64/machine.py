@@ -9,15 +9,20 @@ import signal
 import struct
 from bisect import bisect_right
 
+import capstone
+
 from brolga.jit.code import RELOC_TRAP, TRAP_CALL_SIZE, CompiledFunction
 from brolga.jit.settings import Settings
+from brolga.jit.x64 import insts as x
 from brolga.jit.x64.emit import emit
 from brolga.jit.x64.inst import Amode, Inst
 from brolga.jit.x64.insts import SHAPE_MEM, SHAPE_REG
 from brolga.jit.x64.row import NO_SHAPE
 from brolga.jit.x64.vcode import VCode
-from brolga.regalloc.operand import MOVE_COPY, Allocation, Code, MachineBlock, Move
+from brolga.regalloc.operand import FIRST_SPILL_SLOT, MOVE_COPY, Allocation, Code, MachineBlock, Move
 from brolga.runtime.machine.assembler import assemble_text
+
+cs = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
 # Offsets in the block of arguments and results.
 GPR_ARGS, XMM_ARGS, GPR_RESULT, XMM_RESULT, TRAPPED_AT, BLOCK_SIZE = 0, 48, 112, 120, 128, 136
@@ -206,3 +211,17 @@ class Program:
         for block, same in zip(blocks, insts, strict=True):  # emission takes the code apart
             block.insts = same
         return function
+
+
+def text(function: CompiledFunction) -> list[str]:
+    """The instructions of a function."""
+    return [f"{i.mnemonic} {i.op_str}".strip() for i in cs.disasm(function.code[: function.code_size], 0)]
+
+
+def double(value: float) -> bytes:
+    return struct.pack("<d", value)
+
+
+SLOT = FIRST_SPILL_SLOT
+RET = inst(x.RET, [])
+SIGNALS = Settings()
