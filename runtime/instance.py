@@ -88,26 +88,27 @@ class InstanceData(Unique):
         self.memories: list[MemoryData] = []
         self.tables: list[TableData] = []
         self.globals: list[GlobalData] = []
-        self.guest = GuestView()
-        self._link(store, imports)
-        store._data.count_module(
-            len(decoded.memory_types) - decoded.imported_memories, len(decoded.table_types) - decoded.imported_tables
-        )
+        self.guest: GuestView | None = None  # if there are WASI functions
+        if imports or decoded.imports:
+            self._link(store, imports)
+        data = store._data
+        data.count_module(len(module.own_memories), len(module.own_tables))
 
-        for memory_type in decoded.memory_types[decoded.imported_memories :]:
-            self.memories.append(MemoryData(store._data, memory_type.limits.minimum, memory_type.limits.maximum))
-        for table_type in decoded.table_types[decoded.imported_tables :]:
+        for memory_type in module.own_memories:
+            limits = memory_type.limits
+            self.memories.append(MemoryData(data, limits.minimum, limits.maximum))
+        for table_type in module.own_tables:
             limits = table_type.limits
-            self.tables.append(TableData(store._data, table_type.element, limits.minimum, limits.maximum))
+            self.tables.append(TableData(data, table_type.element, limits.minimum, limits.maximum))
         self._fill_context(store)
         for index, definition in enumerate(decoded.globals, decoded.imported_globals):
             type = definition.type
             cell = self.address + layout.own_global(index)
-            data = GlobalData(store._data, type.type, type.mutable, cell, export)
-            data.bits = self.evaluate(definition.init)
-            self.globals.append(data)
+            variable = GlobalData(data, type.type, type.mutable, cell, export)
+            variable.bits = self.evaluate(definition.init)
+            self.globals.append(variable)
         self.elements: list[list[int]] = []
-        if module.guest_memory >= 0:
+        if self.guest is not None and module.guest_memory >= 0:
             self.guest.memory = self.memories[module.guest_memory]
 
     def _link(self, store: Store, imports: Sequence[Importable]) -> None:
@@ -161,9 +162,12 @@ class InstanceData(Unique):
         elif isinstance(item, (HostDefinition, WasiFunction)):
             if item.type != type:
                 raise _wrong_type(wanted, type, item.type)
-            host = (
-                item.function(store, self) if isinstance(item, HostDefinition) else bind_wasi(store, self.guest, item)
-            )
+            if isinstance(item, HostDefinition):
+                host = item.function(store, self)
+            else:
+                if self.guest is None:
+                    self.guest = GuestView()
+                host = bind_wasi(store, self.guest, item)
         else:
             raise _wrong_kind(wanted, "func", item)
         self._keep.append(host)
@@ -219,12 +223,9 @@ class InstanceData(Unique):
                 if fuel is not None:
                     fuel.memory_segment()
 
-    def run_start(self, store: Store) -> None:
-        """Call the start function, if there is one."""
+    def run_start(self, store: Store, func: int) -> None:
+        """Call the start function."""
         decoded = self.module.decoded
-        func = decoded.start
-        if func < 0:
-            return
         type = decoded.func_type(func)
         if func < decoded.imported_funcs:
             record = self.function_record(func)
@@ -381,10 +382,13 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
     fuel = None
     if store._fuel is not None and module.startup is not None:
         fuel = StartupFuel(store._fuel, module.startup)
-    instance.initialise(fuel)
+    decoded = module.decoded
+    if decoded.elements or decoded.data_segments:
+        instance.initialise(fuel)
     if fuel is not None:
         fuel.end()
-    instance.run_start(store)
+    if decoded.start >= 0:
+        instance.run_start(store, decoded.start)
     return instance
 
 

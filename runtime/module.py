@@ -47,6 +47,8 @@ class LoadedModule:
         "guest_memory",
         "layout",
         "machine",
+        "own_memories",
+        "own_tables",
         "settings",
         "space",
         "startup",
@@ -74,6 +76,8 @@ class LoadedModule:
         if engine.eager:
             self.compile_all(compilation, parallel=engine.parallel)
         self._context_template, self._context_relocated = self._template()
+        self.own_memories = decoded.memory_types[decoded.imported_memories :]
+        self.own_tables = decoded.table_types[decoded.imported_tables :]
         # Index of the memory that WASI functions work on, or -1.
         self.guest_memory = next(
             (e.index for e in decoded.exports if e.name == "memory" and e.kind == wasm.EXTERN_MEMORY), -1
