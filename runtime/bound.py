@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, final
@@ -170,6 +171,7 @@ class BoundMemory(_Exporter):
 
     def grow(self, pages: int) -> int:
         """Add pages; returns the size before."""
+        pages = operator.index(pages)  # first: it may be an object that closes the store
         if pages < 0:
             raise WasmtimeError("cannot grow by negative amount")
         self._memory.store_data.check_thread()
@@ -213,6 +215,7 @@ class BoundTable:
 
     def grow(self, count: int, value: Any = None) -> int:
         """Add elements; returns the length before."""
+        count = operator.index(count)
         bits = value_to_bits(self._store._store, self._table.element, value)
         self._table.store_data.check_thread()
         before = self._table.grow(count, bits) if count >= 0 else -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, final
@@ -117,6 +118,7 @@ class Memory:
 
     def grow(self, store: Storelike, delta: int) -> int:
         """Add `delta` pages; returns the size before, in pages."""
+        delta = operator.index(delta)  # first: it may be an object that closes the store
         if delta < 0:
             raise WasmtimeError("cannot grow by negative amount")
         memory = self._checked(store)

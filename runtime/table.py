@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 import weakref
 from struct import Struct
 from typing import Any, Final, final
@@ -203,6 +204,7 @@ class Table:
 
     def grow(self, store: Storelike, amt: int, init: Any) -> int:
         """Add `amt` elements with the value `init`; returns the length before."""
+        amt = operator.index(amt)  # first: it may be an object that closes the store
         owner = same_store(store, self._table.store_data)
         bits = value_to_bits(owner, self._table.element, init)
         self._table.store_data.check_thread()

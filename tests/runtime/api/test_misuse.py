@@ -195,6 +195,23 @@ def test_no_store_at_all(world: World, store: Any) -> None:
     unharmed(world)
 
 
+@pytest.mark.parametrize("amount", [2.5, 1.0, "1", None])
+def test_growth_by_what_is_no_integer(world: World, amount: Any) -> None:
+    loaded = brolga.load(
+        '(module (memory (export "memory") 1) (table (export "table") 1 funcref))', engine=world.engine
+    )
+    uses: list[Callable[[], object]] = [
+        lambda: world.memory.grow(world.store, amount),
+        lambda: world.table.grow(world.store, amount, None),
+        lambda: loaded.memory.grow(amount),
+        lambda: loaded.table.grow(amount),
+    ]
+    for grow in uses:
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            grow()
+    unharmed(world)
+
+
 # --- v128 ---------------------------------------------------------------------------------------------------------------------
 
 VECTORS = [
