@@ -262,7 +262,8 @@ class _Records:
 
 _set_records = _Records.__dict__["_records"].__set__
 _set_store = _Records.__dict__["_store"].__set__
-del _Records._records, _Records._store  # type: ignore[attr-defined]
+for _slot in _Records.__slots__:
+    delattr(_Records, _slot)
 
 
 class BoundInstance(_Records):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .instance import InstanceData
     from .machine import Machine
     from .machine.machine import BuiltinTable
+
 _object_at: Final[Callable[[int], Any]] = ctypes.py_object.from_address
 
 

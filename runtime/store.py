@@ -104,22 +104,16 @@ class StoreData(Unique):
         """An instance is about to be made of a module that defines so many. What the host makes by itself does not count. As in
         Wasmtime, what is counted stays so if something else is refused."""
         limits = self.limits
-        count = self.instance_count + 1
-        if 0 <= limits.instances < count:
-            raise _too_many("instance", count)
-        self.instance_count = count
-        count = self.memory_count + memories
-        if 0 <= limits.memories < count:
-            raise _too_many("memory", count)
-        self.memory_count = count
-        count = self.table_count + tables
-        if 0 <= limits.tables < count:
-            raise _too_many("table", count)
-        self.table_count = count
+        self.instance_count = _counted("instance", self.instance_count, 1, limits.instances)
+        self.memory_count = _counted("memory", self.memory_count, memories, limits.memories)
+        self.table_count = _counted("table", self.table_count, tables, limits.tables)
 
 
-def _too_many(kind: str, count: int) -> WasmtimeError:
-    return WasmtimeError(f"resource limit exceeded: {kind} count too high at {count}")
+def _counted(kind: str, before: int, more: int, limit: int) -> int:
+    count = before + more
+    if 0 <= limit < count:
+        raise WasmtimeError(f"resource limit exceeded: {kind} count too high at {count}")
+    return count
 
 
 class Storelike(Protocol):

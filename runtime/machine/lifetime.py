@@ -42,22 +42,6 @@ exiting: Final = sys.is_finalizing
 """Whether the interpreter is going down: nothing is given back then."""
 
 
-if TYPE_CHECKING:
-
-    class Hold:
-        release: Callable[[Any], object]
-        thing: object
-
-        def __del__(self) -> None: ...
-
-else:
-    _HEAD = object.__basicsize__
-    _members = member_table((b"release", T_OBJECT_EX, _HEAD, 0), (b"thing", T_OBJECT_EX, _HEAD + 8, 0))
-    Hold = type_from_spec(
-        b"brolga.runtime.machine.lifetime.Hold", _HEAD + 16, TPFLAGS_DEFAULT, [(PY_TP_MEMBERS, _members)]
-    )
-
-
 def _let_go(self: Hold, exiting: Callable[[], bool] = exiting) -> None:
     if not exiting():  # else the type, which does not know its members, leaves the references as they are
         release, thing = self.release, self.thing
@@ -65,7 +49,19 @@ def _let_go(self: Hold, exiting: Callable[[], bool] = exiting) -> None:
         release(thing)
 
 
-Hold.__del__ = _let_go  # type: ignore[method-assign]
+if TYPE_CHECKING:
+
+    class Hold:
+        release: Callable[[Any], object]
+        thing: object
+
+else:
+    _HEAD = object.__basicsize__
+    _members = member_table((b"release", T_OBJECT_EX, _HEAD, 0), (b"thing", T_OBJECT_EX, _HEAD + 8, 0))
+    Hold = type_from_spec(
+        b"brolga.runtime.machine.lifetime.Hold", _HEAD + 16, TPFLAGS_DEFAULT, [(PY_TP_MEMBERS, _members)]
+    )
+    Hold.__del__ = _let_go
 
 
 def hold(release: Callable[[T], object], thing: T) -> Hold:

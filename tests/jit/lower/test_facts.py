@@ -39,11 +39,12 @@ from brolga.jit.x64.abi import RAX, RSP
 from brolga.jit.x64.buffer import CodeBuffer
 from brolga.jit.x64.encode import encode
 from brolga.jit.x64.frame import Frame, emit_epilogue
-from brolga.jit.x64.insts import ADD64_I, MOV_TO_R15, POP, SUB64_I
+from brolga.jit.x64.insts import ADD64_I, MOV_TO_R15, SUB64_I
 from brolga.jit.x64.lowering import Lowering
 
 from ...ir.functions import TestEnvironment
 from ..native import ALL_FEATURES, Native, Program, settings_for
+from ..x64.epilogues import confused, forgetful
 
 CHECKED = builder_rules(0, check_facts=True)
 _interpreted_only = pytest.mark.skipif(COMPILED, reason="functions of the compiled compiler cannot be replaced")
@@ -296,21 +297,6 @@ block0(v0: i32):
 """
 
 
-def _forgetful(buffer: CodeBuffer, frame: Frame) -> None:
-    """An epilogue that leaves out the first register."""
-    encode(buffer, ADD64_I, [RSP, RSP], frame.local_bytes)
-    for register in reversed(frame.saved[1:]):
-        encode(buffer, POP, [register])
-    encode(buffer, ADD64_I, [RSP, RSP], 8 * len(frame.saved[:1]))
-
-
-def _confusing(buffer: CodeBuffer, frame: Frame) -> None:
-    """An epilogue that restores registers in the wrong order."""
-    encode(buffer, ADD64_I, [RSP, RSP], frame.local_bytes)
-    for register in frame.saved:
-        encode(buffer, POP, [register])
-
-
 def _losing(buffer: CodeBuffer, frame: Frame) -> None:
     """An epilogue that changes the context."""
     emit_epilogue(buffer, frame)
@@ -329,7 +315,7 @@ def test_registers_that_are_not_kept(
     checked.off = 0 if shrink_wrapping else SHRINK_WRAPPING
     program.load(running, checked)
     assert [program.run(running, 0, args)[0] for args in ([0, 7], [2, 3])] == [7, 8]
-    for epilogue in (_forgetful, _confusing, _losing):
+    for epilogue in (forgetful, confused, _losing):
         monkeypatch.setattr(emit, "emit_epilogue", epilogue)
         program.load(running, checked)
         assert program.run(running, 0, [2, 3])[0] == f"trap {FACT_KEPT_REGISTERS}"

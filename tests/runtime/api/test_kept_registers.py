@@ -18,15 +18,13 @@ import brolga
 from brolga.jit.code import COMPILED
 from brolga.jit.vmctx import FUNC_CODE
 from brolga.jit.x64 import emit
-from brolga.jit.x64.abi import RSP
 from brolga.jit.x64.buffer import CodeBuffer
-from brolga.jit.x64.encode import encode
 from brolga.jit.x64.frame import Frame
-from brolga.jit.x64.insts import ADD64_I, POP
 from brolga.runtime.machine import machine
 from brolga.runtime.machine.entry_code import ENTRY_VECTORCALL
 
 from ...fuzz.programs import generate
+from ...jit.x64.epilogues import confused, forgetful
 
 KERNELS: Final = Path(__file__).resolve().parents[3] / "benchmarks" / "kernels"
 PATTERNS: Final = {f"P{n}": hex(0x5EED_0123_4567_0000 + n) for n in range(6)}
@@ -173,23 +171,8 @@ def test_traps(platform: str, argument: int) -> None:
     assert check(TRAPS, platform, ["inlining"], argument, 5) == (0, 5)
 
 
-def _forgetful(buffer: CodeBuffer, frame: Frame) -> None:
-    """An epilogue that leaves out the first register."""
-    encode(buffer, ADD64_I, [RSP, RSP], frame.local_bytes)
-    for register in reversed(frame.saved[1:]):
-        encode(buffer, POP, [register])
-    encode(buffer, ADD64_I, [RSP, RSP], 8 * len(frame.saved[:1]))
-
-
-def _confused(buffer: CodeBuffer, frame: Frame) -> None:
-    """An epilogue that restores registers in the wrong order."""
-    encode(buffer, ADD64_I, [RSP, RSP], frame.local_bytes)
-    for register in frame.saved:
-        encode(buffer, POP, [register])
-
-
 @pytest.mark.skipif(COMPILED, reason="functions of the compiled compiler cannot be replaced")
-@pytest.mark.parametrize("epilogue", [_forgetful, _confused])
+@pytest.mark.parametrize("epilogue", [forgetful, confused])
 @pytest.mark.parametrize("off", [[], ["shrink_wrapping"]])
 def test_a_planted_error_is_found(
     monkeypatch: pytest.MonkeyPatch, epilogue: Callable[[CodeBuffer, Frame], None], off: list[str]
