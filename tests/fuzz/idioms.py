@@ -1,10 +1,10 @@
 """Random code made of what the compiler treats specially, and of what only looks like it.
 
 Random operators hardly ever make these: fields of bits as numbers and as addresses, of values that live on or die; conversions of
-floats behind tests of their range, right and almost right; selections by two comparisons; loops whose counters are used in front
-of the step, behind it and behind the loop, with several ways out; early returns in front of calls, so that the frame is made late;
-small functions with all that structured control can do. A seed gives one module in text form. The bits of a NaN are never seen:
-floats are compared, converted, copied, and stored after $canonical.
+floats behind tests of their range, right and almost right; selections by two comparisons; chains of one operation around loops; loops
+whose counters are used in front of the step, behind it and behind the loop, with several ways out; early returns in front of calls, so
+that the frame is made late; small functions with all that structured control can do. A seed gives one module in text form. The bits of a
+NaN are never seen: floats are compared, converted, copied, and stored after $canonical.
 """
 
 from __future__ import annotations
@@ -338,6 +338,8 @@ class _Writer:
             self.condition(),
         ]
         inner = [self.statement(depth + 1, [*out, end]) for _ in range(choose.randrange(0, 3))]
+        if choose.random() < 0.4:
+            inner.append(self.accumulation(i))
         if choose.random() < 0.3:
             inner.append(f"(br_if {end} {choose.choice(tests)})")
         if choose.random() < 0.1:
@@ -352,6 +354,26 @@ class _Writer:
             f"(local.set {counter} {start}) (block {end} (loop {head} (call $burn) {' '.join(parts)} {again})) "
             f"(local.set {self.local('i32')} {i})"
         )
+
+    def accumulation(self, counter: str) -> str:
+        """A chain of one operation, grouped at random, of the last result, what depends on the counter alone, and anything else."""
+        choose = self.random
+        type = choose.choice(["i32", "i32", "i64"])
+        place = self.local(type)
+        op = choose.choice(["add", "add", "xor", "xor", "and", "or", "mul", "sub"])
+        early = f"({type}.load8_u offset=8 (i32.and {counter} (i32.const 0x3f)))"
+        last = f"(local.get {place})"
+        parts = [choose.choice([early, self.get(type), self.value(type, 2), last]) for _ in range(choose.randrange(2, 6))]
+        parts.append(last)
+        choose.shuffle(parts)
+        while len(parts) > 1:
+            index = 0 if choose.random() < 0.6 else choose.randrange(len(parts) - 1)
+            other = op if choose.random() < 0.9 else "add"
+            joined = f"({type}.{other} {parts[index]} {parts.pop(index + 1)})"
+            if choose.random() < 0.1:
+                joined = f"(local.tee {self.local(type)} {joined})"
+            parts[index] = joined
+        return f"(local.set {place} {parts[0]})"
 
     def search(self) -> str:
         """A small loop that ends by itself, and what is left of its counter, old and new."""
