@@ -90,6 +90,7 @@ FLOAT_MIN_MAX: Final = _row("float_min_max", "select", "selection of the smaller
 FLOAT_MASKS: Final = _row("float_masks", "select", "selection of floats by the mask of a float comparison, without a jump")
 TWOFOLD_SELECTS: Final = _row("twofold_selects", "select", "selections by two comparisons are two conditional moves")
 GUARDED_CONVERSIONS: Final = _row("guarded_conversions", "select", "no check where the branch into the block tests the range of the float")
+CLAMPED_CONVERSIONS: Final = _row("clamped_conversions", "select", "floats that saturate as unsigned integers are clamped before they are converted")
 DIVISION_CHECKS: Final = _row("division_checks", "select", "no check where divisor or dividend show that it passes")
 TABLE_CLAMPS: Final = _row("table_clamps", "select", "no comparison where the index of a jump table is in its range")
 

@@ -427,6 +427,9 @@ TRUNC_SAT_I64_F32: Final = ins("trunc_sat_i64_f32", "D:G64 U:x")
 TRUNC_SAT_I64_F64: Final = ins("trunc_sat_i64_f64", "D:G64 U:x")
 TRUNC_SAT_U64_F32: Final = ins("trunc_sat_u64_f32", "D:G64 U:x")
 TRUNC_SAT_U64_F64: Final = ins("trunc_sat_u64_f64", "D:G64 U:x")
+# The same of an operand that is neither negative nor NaN.
+TRUNC_CLAMPED_U64_F32: Final = ins("trunc_sat_clamped_u64_f32", "D:G64 U:x")
+TRUNC_CLAMPED_U64_F64: Final = ins("trunc_sat_clamped_u64_f64", "D:G64 U:x")
 CONVERT_U64_F32: Final = ins("convert_u64_f32", "D:X T:G64 U:r64")  # [result, scratch, x]
 CONVERT_U64_F64: Final = ins("convert_u64_f64", "D:X T:G64 U:r64")
 

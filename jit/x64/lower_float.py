@@ -26,7 +26,7 @@ from brolga.ir.opcodes import (
     FTRUNC,
     OPCODE_COUNT,
 )
-from brolga.ir.types import F32, I32, I64, IS_FLOAT
+from brolga.ir.types import F32, F64, I32, I64, IS_FLOAT
 
 from . import insts as m
 from .block_order import NO_BLOCK
@@ -55,6 +55,8 @@ _SIGN: Final[list[int]] = [0, 0, 0, 0x8000_0000, 0x8000_0000_0000_0000]
 _MAGNITUDE: Final[list[int]] = [0, 0, 0, 0x7FFF_FFFF, 0x7FFF_FFFF_FFFF_FFFF]
 _ONE: Final[list[int]] = [0, 0, 0, 0x3F80_0000, 0x3FF0_0000_0000_0000]
 _INTEGRAL: Final[list[int]] = [0, 0, 0, 0x4B00_0000, 0x4330_0000_0000_0000]  # 2**23, 2**52: floats from here on are integers
+
+_LARGEST_U32: Final = 0x41EF_FFFF_FFE0_0000  # 2**32 - 1, F64
 
 # Sequences by opcode, type of the result and type of the operand.
 _TO_INTEGER: Final[list[list[list[int]]]] = [[]] * OPCODE_COUNT
@@ -259,7 +261,35 @@ def lower_to_integer(lo: Lowering, inst: Inst) -> None:
             if lo.checks_facts:
                 check_converted(lo, inst.result, not narrow)
             return
+    if op == FCVT_TO_UINT_SAT and lo.clamped_conversions:
+        _clamped(lo, inst)
+        return
     lo.emit(_TO_INTEGER[inst.op][inst.type][inst.aux], [inst.result, lo.use(inst.args[0])])
+
+
+def _clamped(lo: Lowering, inst: Inst) -> None:
+    """Saturation towards zero, also of NaN, as a maximum with zero, of which `maxsd` gives the second operand if one is NaN; that to 32 bits
+    as a minimum, in double precision, where the limit is a number."""
+    type = inst.aux
+    positive = lo.xmm()
+    if type == F32:
+        row = m.VMAXSS if lo.avx else m.MAXSS
+    else:
+        row = m.VMAXSD if lo.avx else m.MAXSD
+    lo.emit(row, [positive, lo.use(inst.args[0]), lo.constant(type, 0)])
+    if inst.type == I64:
+        lo.emit(m.TRUNC_CLAMPED_U64_F32 if type == F32 else m.TRUNC_CLAMPED_U64_F64, [inst.result, positive])
+        return
+    if type == F32:
+        narrow, positive = positive, lo.xmm()
+        lo.emit(m.VCVTSS2SD if lo.avx else m.CVTSS2SD, [positive, narrow])
+    clamped = lo.xmm()
+    row = m.VMINSD if lo.avx else m.MINSD
+    if lo.hoist_to == NO_BLOCK or lo.many_floats:
+        lo.emit_mem(row, [clamped, positive], lo.pool_float(F64, _LARGEST_U32))
+    else:
+        lo.emit(row, [clamped, positive, lo.constant(F64, _LARGEST_U32)])
+    lo.emit(m.CVTTSD2SI64, [inst.result, clamped])
 
 
 def lower_from_sint(lo: Lowering, inst: Inst) -> None:

@@ -174,6 +174,7 @@ class Lowering:
         "float_masks",
         "twofold_selects",
         "guarded_conversions",
+        "clamped_conversions",
         "omits_division_checks",
         "omits_table_clamps",
         "_context_slot",
@@ -251,6 +252,7 @@ class Lowering:
         self.float_masks = not off & t.FLOAT_MASKS
         self.twofold_selects = not off & t.TWOFOLD_SELECTS and not off & t.FUSED_COMPARES
         self.guarded_conversions = not off & t.GUARDED_CONVERSIONS
+        self.clamped_conversions = not off & t.CLAMPED_CONVERSIONS
         self.omits_division_checks = not off & t.DIVISION_CHECKS
         self.omits_table_clamps = not off & t.TABLE_CLAMPS
 

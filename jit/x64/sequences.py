@@ -62,6 +62,8 @@ from .insts import (
     SUBSD,
     SUBSS,
     TEST64,
+    TRUNC_CLAMPED_U64_F32,
+    TRUNC_CLAMPED_U64_F64,
     TRUNC_I32_F32,
     TRUNC_I32_F64,
     TRUNC_I64_F32,
@@ -117,6 +119,8 @@ _TRUNC: Final[dict[int, tuple[int, bool, bool, bool]]] = {
     TRUNC_SAT_I64_F64: (64, True, True, True),
     TRUNC_SAT_U64_F32: (64, False, False, True),
     TRUNC_SAT_U64_F64: (64, False, True, True),
+    TRUNC_CLAMPED_U64_F32: (64, False, False, True),
+    TRUNC_CLAMPED_U64_F64: (64, False, True, True),
 }
 
 # Bits of float constants.
@@ -200,6 +204,10 @@ def _trunc(buffer: CodeBuffer, stubs: Stubs, op: int, locations: list[int], loc:
         encode(buffer, CVTTSD2SI64 if double else CVTTSS2SI64, locations)
         encode(buffer, CMP64, [destination], 0, _constant(stubs, 0xFFFF_FFFF, 8))
         buffer.jcc(CC_A, failed)
+    elif op == TRUNC_CLAMPED_U64_F32 or op == TRUNC_CLAMPED_U64_F64:
+        encode(buffer, CVTTSD2SI64 if double else CVTTSS2SI64, locations)
+        encode(buffer, TEST64, [destination, destination])
+        buffer.jcc(CC_S, stubs.slow_path(TRUNC_BIG, op, locations, loc, back))
     else:
         limit = _constant(stubs, _F64_2_63, 8) if double else _constant(stubs, _F32_2_63, 4)
         encode(buffer, UCOMISD if double else UCOMISS, [source], 0, limit)

@@ -62,6 +62,8 @@ def test_truncation(machine: Machine, op: int) -> None:
     address = machine.load(function)
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
     for value in operands(double):
+        if "clamped" in words and not value >= 0:  # what selection sees to
+            continue
         result = machine.call(address, [], [b"", pack(value, double)])
         if math.isnan(value):
             expected, trap = 0, trap_codes.BAD_CONVERSION_TO_INTEGER
