@@ -15,7 +15,7 @@ from typing import Final, final
 
 from brolga.ir.errors import CompileError, LimitError
 from brolga.ir.function import Function
-from brolga.ir.passes import block_params, branches, dce, facts, induction, reassociation, unreachable
+from brolga.ir.passes import block_params, branches, dce, facts, induction, products, reassociation, unreachable
 from brolga.ir.verifier import verify
 from brolga.regalloc.allocate import allocate
 from brolga.regalloc.checker import check
@@ -27,7 +27,7 @@ from .debug import KNOBS, Knobs
 from .phases import TIMES, PhaseTimes
 from .settings import Settings
 from .switches import allocation_policy
-from .transformations import BLOCK_PARAMS, BRANCHES, DCE, INDUCTION, REASSOCIATION, UNREACHABLE
+from .transformations import BLOCK_PARAMS, BRANCHES, DCE, INDUCTION, PRODUCTS, REASSOCIATION, UNREACHABLE
 from .vmctx import ContextLayout
 from .wasm.translate import translate
 from .wasm.types import Module
@@ -56,6 +56,7 @@ PASSES: Final = (
     Pass("block_params", block_params.run, 0, BLOCK_PARAMS),
     Pass("dce", dce.run, 1, DCE),
     Pass("branches", branches.run, 0, BRANCHES),
+    Pass("products", products.run, 2, PRODUCTS),
     Pass("reassociation", reassociation.run, 2, REASSOCIATION),
     Pass("induction", induction.run, 2, INDUCTION),
 )

@@ -210,6 +210,7 @@ class Spills:
         its next use.
         """
         registers = self.registers
+        live = self.live
         shape = inst.shape
         tied = shape.tied
         source = inst.operands[tied]
@@ -232,6 +233,8 @@ class Spills:
                 return register
             free = BITS[new]
         wished = registers.wish(target, BITS[register] & ~registers.crossed(target)) >= 0
+        if wished and registers.seat[source] == register and live.hint[target] != register:
+            wished = False  # the input would have to be back at the end of the loop
         leaves = registers.crossed(source) >> register & 1
         keeps = not wished and not leaves
         new = registers.choose(target if keeps else source, free)

@@ -8,11 +8,8 @@
         v7 = iadd.i32 v2, v0  ; v0 = 8               v7 = iadd.i32 v2, v0
         brif v3, block1(v6, v7), block2              brif v3, block1(v6, v7), block2
 
-A turn of a loop begins when the one before has made the parameters of its head. What depends on nothing but induction variables and values
-from outside can be computed long before that, and the processor does. So each value of an innermost loop has a rank: zero if it is
-such a value, else how many cycles it comes after the parameters. The parts of a chain are put together two at a time, always those of the lowest
-ranks (Huffman's tree, which has the least depth), if the result comes earlier then. LLVM's Reassociate orders by loops, its
-MachineCombiner by depth.
+The parts of a chain are put together two at a time, always those of the lowest ranks (../ranks.py; Huffman's tree, which has the least
+depth), if the result comes earlier then. LLVM's Reassociate orders by loops, its MachineCombiner by depth.
 
 Each operation moves to where the last of its operands is made, so that few parts are alive together. Inner nodes of the chain have one use, and are in
 one block. What has a constant operand is no node, since it becomes a displacement, a mask or a shift. Input: no unreachable blocks.
@@ -23,41 +20,12 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..function import Block, Function, Inst
-from ..loops import NO_LOOP, loops_of
-from ..opcodes import (
-    BAND,
-    BOR,
-    BXOR,
-    CONVERT,
-    FORMATS,
-    IADD,
-    ICONST,
-    IMUL,
-    IREDUCE,
-    LOAD_,
-    OPCODE_COUNT,
-    PTR_LOAD_,
-    UEXTEND,
-)
+from ..opcodes import BAND, BOR, BXOR, IADD, IMUL, OPCODE_COUNT
+from ..ranks import CYCLES, LoopRanks, innermost_loops, integer_constants
 
 _ASSOCIATIVE: Final[list[bool]] = [op in (IADD, IMUL, BAND, BOR, BXOR) for op in range(OPCODE_COUNT)]
 _FEWEST_PARTS: Final = 3
 _MOST_PARTS: Final = 16
-
-
-def _cycles(op: int) -> int:
-    """About how long an operation takes on processors of today, a load from the first-level cache."""
-    form = FORMATS[op]
-    if op == UEXTEND or op == IREDUCE:
-        return 0
-    if form == LOAD_ or form == PTR_LOAD_:
-        return 5
-    if op == IMUL:
-        return 3
-    return 4 if form == CONVERT else 1
-
-
-_CYCLES: Final[list[int]] = [_cycles(op) for op in range(OPCODE_COUNT)]
 
 
 @final
@@ -101,41 +69,18 @@ class _Sum(_Part):
 
 
 def run(function: Function) -> None:
-    constants = _constants(function)
+    constants = integer_constants(function)
     if constants is None:
         return
-    forest = loops_of(function)
-    function.analysis = forest  # blocks and branches stay
-    outer = {forest.parent[header] for header in forest.header if header != NO_LOOP}
-    loops: dict[int, list[int]] = {}  # the innermost ones, by header: their blocks
-    for number in function.layout:
-        header = forest.header[number]
-        if header != NO_LOOP and header not in outer:
-            loops.setdefault(header, []).append(number)
+    loops = innermost_loops(function)
     nodes = _find_nodes(function, loops, constants)
     if nodes:
         _count_uses(function, nodes)
         for header, blocks in loops.items():
-            _Loop(function, header, blocks, nodes, constants).run()
+            _Loop(function, blocks, nodes, LoopRanks(function, header, blocks, constants)).run()
 
 
-def _constants(function: Function) -> set[int] | None:
-    """The integer constants, or None if there is no loop."""
-    constants: set[int] = set()
-    seen = [False] * len(function.blocks)
-    loop = False
-    for number in function.layout:
-        seen[number] = True
-        insts = function.blocks[number].insts
-        for inst in insts:
-            if inst.op == ICONST:
-                constants.add(inst.result)
-        for target in insts[-1].targets:
-            loop = loop or seen[target.block]
-    return constants if loop else None
-
-
-def _find_nodes(function: Function, loops: dict[int, list[int]], constants: set[int]) -> dict[int, _Node]:
+def _find_nodes(function: Function, loops: dict[int, list[int]], constants: dict[int, int]) -> dict[int, _Node]:
     """By result: the operations in loops that a chain may consist of; none at all if no two of them hang together."""
     nodes: dict[int, _Node] = {}
     found = False
@@ -169,54 +114,22 @@ def _count_uses(function: Function, nodes: dict[int, _Node]) -> None:
 
 @final
 class _Loop:
-    """The work on one innermost loop. `_ranks` has those that are not zero, `_places` is about the block at hand."""
+    """The work on one innermost loop. `_places` is about the block at hand."""
 
-    __slots__ = ("_function", "_header", "_blocks", "_nodes", "_ranks", "_places")
+    __slots__ = ("_function", "_blocks", "_nodes", "_ranks", "_places")
 
-    def __init__(
-        self, function: Function, header: int, blocks: list[int], nodes: dict[int, _Node], constants: set[int]
-    ) -> None:
+    def __init__(self, function: Function, blocks: list[int], nodes: dict[int, _Node], ranks: LoopRanks) -> None:
         self._function = function
-        self._header = header
         self._blocks = blocks
         self._nodes = nodes
-        self._ranks: dict[int, int] = {}
+        self._ranks = ranks
         self._places: dict[int, int] = {}
-        for param in function.blocks[header].params:
-            self._ranks[param] = 1
-        for param in self._induction_variables(constants):
-            del self._ranks[param]
-
-    def _induction_variables(self, constants: set[int]) -> list[int]:
-        """The header's parameters that each way back steps by a constant."""
-        blocks = self._function.blocks
-        steps: dict[int, int] = {}  # by value: of what it is a sum with a constant
-        for number in self._blocks:
-            for inst in blocks[number].insts:
-                if inst.op == IADD and inst.args[1] in constants:
-                    steps[inst.result] = inst.args[0]
-        params = blocks[self._header].params
-        found = [True] * len(params)
-        for number in self._blocks:
-            for target in blocks[number].insts[-1].targets:
-                if target.block == self._header:
-                    for place, value in enumerate(target.args):
-                        if steps.get(value, -1) != params[place]:
-                            found[place] = False
-        return [param for param, is_stepped in zip(params, found, strict=True) if is_stepped]
 
     def run(self) -> None:
-        blocks = self._function.blocks
-        members = set(self._blocks)
-        members.discard(self._header)
         for number in self._blocks:
-            self._run_block(blocks[number])
-            for target in blocks[number].insts[-1].targets:
-                if target.block in members:
-                    for param, value in zip(blocks[target.block].params, target.args, strict=True):
-                        rank = self._ranks.get(value, 0)
-                        if rank > self._ranks.get(param, 0):
-                            self._ranks[param] = rank
+            block = self._function.blocks[number]
+            self._run_block(block)
+            self._ranks.leave(block)
 
     def _run_block(self, block: Block) -> None:
         function = self._function
@@ -232,7 +145,7 @@ class _Loop:
                 self._rebuild(inst, place, moved, removed)
             for value in range(result, result + function.result_count(inst)):
                 self._places[value] = place
-            self._rank(inst)
+            self._ranks.note(inst)
         if not removed:
             return
         insts: list[Inst] = []
@@ -242,18 +155,6 @@ class _Loop:
                 insts.append(inst)
             insts.extend(moved.get(place, ()))
         block.insts = insts
-
-    def _rank(self, inst: Inst) -> int:
-        """Sets and returns the rank of what the instruction makes."""
-        last = 0
-        for value in inst.args:
-            last = max(last, self._ranks.get(value, 0))
-        if last > 0:
-            last += _CYCLES[inst.op]
-            self._ranks[inst.result] = last
-        else:
-            self._ranks.pop(inst.result, None)
-        return last
 
     def _is_inner(self, node: _Node) -> bool:
         if node.uses != 1 or node.user not in self._nodes:
@@ -276,9 +177,9 @@ class _Loop:
                     values.append(value)
         if not _FEWEST_PARTS <= len(values) <= _MOST_PARTS:
             return
-        parts = [_Part(value, self._ranks.get(value, 0), self._places.get(value, -1)) for value in values]
-        sums = _tree(parts, _CYCLES[root.op])
-        if sums[-1].rank >= self._rank(root):
+        parts = [_Part(value, self._ranks.of.get(value, 0), self._places.get(value, -1)) for value in values]
+        sums = _tree(parts, CYCLES[root.op])
+        if sums[-1].rank >= self._ranks.note(root):
             return
         for sum in sums[:-1]:
             inst = inner.pop()
@@ -286,7 +187,7 @@ class _Loop:
             inst.args = [sum.high.value, sum.low.value]
             sum.value = inst.result
             self._places[sum.value] = sum.place
-            self._rank(inst)
+            self._ranks.note(inst)
             made = [*sum.low.floating, *sum.high.floating, inst]
             if sum.place < 0:
                 sum.floating = made

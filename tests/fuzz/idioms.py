@@ -364,7 +364,8 @@ class _Writer:
         early = f"({type}.load8_u offset=8 (i32.and {counter} (i32.const 0x3f)))"
         last = f"(local.get {place})"
         parts = [choose.choice([early, self.get(type), self.value(type, 2), last]) for _ in range(choose.randrange(2, 6))]
-        parts.append(last)
+        factor = choose.choice([3, 7, 9, 15, 17, 31, 33, 65, 127, 257, -1])
+        parts.append(last if choose.random() < 0.6 else f"({type}.mul {last} ({type}.const {factor}))")
         choose.shuffle(parts)
         while len(parts) > 1:
             index = 0 if choose.random() < 0.6 else choose.randrange(len(parts) - 1)

@@ -8,7 +8,7 @@ from brolga.ir.errors import InterpreterTrap
 from brolga.ir.floats import is_nan
 from brolga.ir.function import Function, Signature
 from brolga.ir.interpreter import Environment, StepLimitExceeded, interpret
-from brolga.ir.passes import block_params, branches, dce, induction, reassociation, unreachable
+from brolga.ir.passes import block_params, branches, dce, induction, products, reassociation, unreachable
 from brolga.ir.trap_codes import MEMORY_OUT_OF_BOUNDS
 from brolga.ir.types import F32, F64, I32, I64, TYPE_MASK
 
@@ -35,6 +35,7 @@ def clean_up(function: Function) -> None:
 
 def all_passes(function: Function) -> None:
     clean_up(function)
+    products.run(function)
     reassociation.run(function)
     induction.run(function)
 

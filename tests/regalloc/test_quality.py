@@ -119,6 +119,28 @@ def test_what_a_parameter_wants_back_is_not_overwritten(exchanged: bool) -> None
     assert len(moves_in_loops(*finish(b, *after))) == 2
 
 
+def test_what_a_loop_finds_in_a_register_stays_there() -> None:
+    """A copy of an invariant is overwritten, though the result would like the register: else the invariant would have to come back."""
+    b = Builder()
+    invariant = b.value()
+    loop = Loop(b, 1, [b.value()])
+    key = b.value(LEA, loop.params[0])
+    mixed = b.value(COMMUTING, invariant, key)
+    inner = b.new_block(1)
+    found, skip = b.param(inner), b.new_block(1)
+    direct = b.new_block(1)
+    b.branch(direct, skip)
+    b.block = skip
+    other = b.value(LEA, key)
+    b.jump(inner, other)
+    b.block = direct
+    b.jump(inner, mixed)
+    b.block = inner
+    b.emit(COMPARE, found, key)
+    after = loop.close(b.value(UNARY, loop.params[0]))
+    assert len(moves_in_loops(*finish(b, *after, invariant))) == 1
+
+
 def test_sums_grow_in_place() -> None:
     """Whichever operand of an addition is the sum so far."""
     b = Builder()
