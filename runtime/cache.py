@@ -14,13 +14,12 @@ import functools
 import os
 import stat
 import time
-from collections.abc import Iterator
 from typing import Final, final
 
 from brolga.ir.errors import CodeFormatError, WasmtimeError
 from brolga.jit import cache_format
 from brolga.jit.cache_format import FORMAT, CodeImage, digest, read_image, write_image
-from brolga.jit.code import CompiledFunction
+from brolga.jit.code import COMPILED, CompiledFunction
 from brolga.jit.settings import Settings
 
 from .version import VERSION
@@ -44,28 +43,37 @@ def default_directory() -> str:
     return os.path.join(base, "brolga") if os.path.isabs(base) else ""
 
 
-def _files(directory: str) -> Iterator[os.DirEntry[str]]:
+def _add_marks(directory: str, marks: list[tuple[str, int, int]]) -> None:
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.is_dir():
-                yield from _files(entry.path)
-            elif entry.name.endswith((".py", ".so")):
-                yield entry
+            name = entry.name
+            if name.endswith((".py", ".so")):
+                status = entry.stat()
+                marks.append((name, status.st_size, status.st_mtime_ns))
+            elif "." not in name and name != "__pycache__" and entry.is_dir():
+                _add_marks(entry.path, marks)
 
 
 @functools.cache
 def _build() -> str:
-    """What tells this compiler from another of the same version: name, size and time of each of its files."""
+    """What tells this compiler from another of the same version: name, size and time of each of its files. Of a compiled one, nobody
+    edits the files, which are many: size and time of the list that its installation has left are enough."""
     package = os.path.dirname(os.path.dirname(cache_format.__file__))
-    marks: list[str] = []
+    marks: list[tuple[str, int, int]] = []
+    if COMPILED:
+        try:
+            for path in (os.path.join(f"{package}-{VERSION}.dist-info", "RECORD"), cache_format.__file__):
+                status = os.stat(path)
+                marks.append((path[len(package) :], status.st_size, status.st_mtime_ns))
+            return str(marks)
+        except OSError:  # installed by something that leaves no list
+            marks.clear()
     try:
         for part in _COMPILER:
-            for entry in _files(os.path.join(package, part)):
-                status = entry.stat()
-                marks.append(f"{entry.path[len(package) :]} {status.st_size} {status.st_mtime_ns}")
+            _add_marks(os.path.join(package, part), marks)
     except OSError:  # not in a directory: an archive, say
         return ""
-    return "\n".join(sorted(marks))
+    return str(sorted(marks))
 
 
 def key_of(source: bytes, settings: Settings) -> str:
