@@ -12,20 +12,10 @@ from __future__ import annotations
 from typing import Final, final
 
 from .opcodes import CALLS, FLAGS
+from .signature import Signature
 from .types import VOID
 
 NO_VALUE: Final = -1
-
-
-@final
-class Signature:
-    """Types of parameters and results of a function."""
-
-    __slots__ = ("params", "results")
-
-    def __init__(self, params: list[int], results: list[int]) -> None:
-        self.params = params
-        self.results = results
 
 
 @final

@@ -10,7 +10,7 @@ import re
 from typing import Final, final
 
 from .errors import ParseError
-from .function import NO_TARGETS, NO_VALUE, Block, Function, Inst, Signature, Target
+from .function import NO_TARGETS, NO_VALUE, Block, Function, Inst, Target
 from .opcodes import (
     BINARY,
     BR_TABLE_,
@@ -40,6 +40,7 @@ from .opcodes import (
     TRAP_IF_,
     UNARY,
 )
+from .signature import Signature
 from .source_loc import parse_loc
 from .trap_codes import TRAP_BY_NAME
 from .types import I32, TYPE_BY_NAME, TYPE_MASK, VOID

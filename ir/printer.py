@@ -36,7 +36,7 @@ import json
 import re
 from typing import Final
 
-from .function import Function, Inst, Signature, Target
+from .function import Function, Inst, Target
 from .integers import signed
 from .opcodes import (
     BINARY,
@@ -68,6 +68,7 @@ from .opcodes import (
     TRAP_IF_,
     UNARY,
 )
+from .signature import Signature
 from .source_loc import format_loc
 from .trap_codes import TRAP_NAMES
 from .types import TYPE_NAMES

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from brolga.ir.function import Signature
+from brolga.ir.signature import Signature
 from brolga.ir.types import I32, I64
 
 BUILTIN_NAMES: Final[list[str]] = []

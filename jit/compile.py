@@ -31,7 +31,7 @@ from .transformations import BLOCK_PARAMS, BRANCHES, DCE, INDUCTION, PRODUCTS, R
 from .vmctx import ContextLayout
 from .wasm.translate import translate
 from .wasm.types import Module
-from .x64.abi import machine_env
+from .x64.allocatable import machine_env
 from .x64.emit import emit
 from .x64.encode import forget_encodings
 from .x64.lower import lower

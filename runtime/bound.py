@@ -12,7 +12,7 @@ from brolga.jit.wasm import types as wasm
 
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
-from .instance import Importable, InstanceData, instantiate
+from .instance import InstanceData, instantiate
 from .machine import (
     EntryPoint,
     Machine,
@@ -100,6 +100,7 @@ class _ExportedFunc(EntryPoint):
 
 
 if TYPE_CHECKING:
+    from .instance import Importable
 
     class _Exporter:
         def __buffer__(self, flags: int, /) -> memoryview: ...

@@ -34,6 +34,7 @@ class StoreFuel:
 
     @left.setter
     def left(self, fuel: int) -> None:
+        fuel &= MOST_FUEL
         counted = min(fuel, MOST_COUNTED)
         self._reserve = fuel - counted
         self.counter = -counted

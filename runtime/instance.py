@@ -7,7 +7,7 @@ import faulthandler
 from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
 from time import monotonic
-from typing import Final, TypeVar, final
+from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from brolga.ir import trap_codes
 from brolga.ir.errors import LinkError, WasmtimeError
@@ -28,14 +28,10 @@ from .machine import CTX_DATA_SEGMENTS, CTX_INSTANCE, HostFunction, Machine, sig
 from .machine.lifetime import Unique
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
-from .shared_memory import SharedMemory
-from .startup_fuel import StartupFuel
 from .store import Store, StoreData, Storelike, same_store
 from .table import Table, TableData, address_of
-from .tag import Tag
 from .trap import Trap
-from .wasi.functions import WasiFunction
-from .wasi.link import GuestView, bind_wasi
+from .wasi.function import WasiFunction
 
 _U64: Final = Struct("<Q")
 _PAIR: Final = Struct("<QQ")
@@ -48,10 +44,17 @@ _MEMORY0_BASE: Final = CTX_MEMORY0_BASE // 8
 _DATA_SEGMENTS: Final = CTX_DATA_SEGMENTS // 8
 _INSTANCE: Final = CTX_INSTANCE // 8
 
-AsExtern = Func | Table | Memory | Global | SharedMemory | Tag
 _Owned = TypeVar("_Owned", Memory, Table, Global)
-# What an import can be satisfied with: the last two become functions of the importing instance.
-Importable = AsExtern | HostDefinition | WasiFunction
+
+if TYPE_CHECKING:
+    from .shared_memory import SharedMemory
+    from .startup_fuel import StartupFuel
+    from .tag import Tag
+    from .wasi.link import GuestView
+
+    AsExtern = Func | Table | Memory | Global | SharedMemory | Tag
+    # What an import can be satisfied with: the last two become functions of the importing instance.
+    Importable = AsExtern | HostDefinition | WasiFunction
 
 
 @final
@@ -165,6 +168,8 @@ class InstanceData(Unique):
             if isinstance(item, HostDefinition):
                 host = item.function(store, self)
             else:
+                from .wasi.link import GuestView, bind_wasi  # it is there: somebody has the function
+
                 if self.guest is None:
                     self.guest = GuestView()
                 host = bind_wasi(store, self.guest, item)
@@ -308,6 +313,8 @@ def _check_store(store: Store, item: Func | Memory | Table | Global) -> None:
 
 
 def _wrong_kind(wanted: wasm.Import, kind: str, item: Importable) -> LinkError:
+    from .shared_memory import SharedMemory
+
     found = (
         "function"
         if isinstance(item, (Func, HostDefinition, WasiFunction))
@@ -381,6 +388,8 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
     store._instances.append(instance)
     fuel = None
     if store._fuel is not None and module.startup is not None:
+        from .startup_fuel import StartupFuel  # few programs count fuel
+
         fuel = StartupFuel(store._fuel, module.startup)
     decoded = module.decoded
     if decoded.elements or decoded.data_segments:
@@ -394,8 +403,13 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
 
 def check_extern(item: object) -> None:
     """TypeError unless it is something that a linker or an instance takes."""
-    if not isinstance(item, (Func, Table, Memory, Global, SharedMemory, Tag)):
-        raise TypeError("expected a Func, Global, Memory, SharedMemory, Tag, or Table")
+    if not isinstance(item, (Func, Table, Memory, Global)):
+        # What no module that is accepted can import.
+        from .shared_memory import SharedMemory
+        from .tag import Tag
+
+        if not isinstance(item, (SharedMemory, Tag)):
+            raise TypeError("expected a Func, Global, Memory, SharedMemory, Tag, or Table")
 
 
 @final
@@ -430,7 +444,7 @@ class Instance:
 
 
 @final
-class InstanceExports(Mapping[str, AsExtern]):
+class InstanceExports(Mapping[str, "AsExtern"]):
     """The exports of an instance."""
 
     def __init__(self, store: Store, instance: InstanceData) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from brolga.ir.errors import LinkError, WasmtimeError
 from brolga.jit.wasm import types as wasm
@@ -12,7 +12,7 @@ from .config import write_only
 from .engine import Engine
 from .functions import Func, HostDefinition
 from .globals import Global
-from .instance import AsExtern, Importable, Instance, check_extern, instantiate
+from .instance import Instance, check_extern, instantiate
 from .managed import SlottedManaged
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
@@ -20,7 +20,10 @@ from .store import Store, Storelike
 from .table import Table, TableData
 from .trap import Trap
 from .types import FuncType, GlobalType, ValType
-from .wasi.functions import FUNCTIONS, MODULE_NAME, WasiFunction
+from .wasi.function import WasiFunction
+
+if TYPE_CHECKING:
+    from .instance import AsExtern, Importable
 
 
 @final
@@ -66,6 +69,8 @@ class Linker(SlottedManaged):
 
     def define_wasi(self) -> None:
         """Define the functions of WASI preview 1."""
+        from .wasi.functions import FUNCTIONS, MODULE_NAME  # not all programs use WASI
+
         for name, function in FUNCTIONS.items():
             self._add(MODULE_NAME, name, function)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from os import PathLike
 from struct import Struct
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from brolga.ir.errors import CodeFormatError, WasmtimeError
 from brolga.jit.cache_format import CodeImage
@@ -16,7 +16,6 @@ from brolga.jit.transformations import names_of
 from brolga.jit.vmctx import FUNC_RECORD_SIZE, FUNC_SELF, FUNC_VMCTX, ContextLayout
 from brolga.jit.wasm import types as wasm
 
-from . import perf_map
 from .artifact import read_artifact, write_artifact
 from .cache import CacheEntry
 from .compilation import Compilation, collector_paused
@@ -24,10 +23,12 @@ from .config import Config
 from .engine import Engine
 from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_id
 from .managed import SlottedManaged
-from .startup_fuel import StartupPlan
 from .table import address_of
 from .text import to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
+
+if TYPE_CHECKING:
+    from .startup_fuel import StartupPlan
 
 _WORD = Struct("<Q")
 _RECORD = Struct("<QQQQ")  # code, vmctx, signature id, itself
@@ -57,7 +58,7 @@ class LoadedModule:
     def __init__(self, engine: Engine, data: bytes, image: CodeImage | None = None) -> None:
         """With `image`, which holds code for this module and these settings, the bytes are known to be valid."""
         with collector_paused():
-            decoded = _checked(data, image is not None)
+            decoded = _checked(data) if image is None else _known(data)
         compilation = Compilation(decoded, engine.settings)
         self.machine = engine.machine
         self.settings = engine.settings
@@ -68,6 +69,8 @@ class LoadedModule:
         self.space = engine.machine.new_code_space(first, count, compilation.compile, compilation)
         self._code = self.space.hold()
         if engine.perf_map:
+            from . import perf_map  # for those who look with perf
+
             self.space.listener = partial(perf_map.add, decoded)
         # The address of the bytes themselves: `decoded.data` keeps them where they are.
         self.data_address = ctypes.cast(ctypes.c_char_p(decoded.data), ctypes.c_void_p).value or 0
@@ -82,7 +85,11 @@ class LoadedModule:
         self.guest_memory = next(
             (e.index for e in decoded.exports if e.name == "memory" and e.kind == wasm.EXTERN_MEMORY), -1
         )
-        self.startup = StartupPlan(decoded) if engine.settings.fuel else None
+        self.startup: StartupPlan | None = None
+        if engine.settings.fuel:
+            from .startup_fuel import StartupPlan  # few programs count fuel
+
+            self.startup = StartupPlan(decoded)
 
     def new_context(self) -> tuple[bytearray, int, object]:
         """The context of a new instance with what the module knows of it, its address, and what keeps it there."""
@@ -279,22 +286,27 @@ def _unpickle(wasm: bytes, code: bytes, platform: str, opt_level: int, off: int,
     return Module._wrap(engine, LoadedModule(engine, wasm, image))
 
 
-def _checked(data: bytes, valid: bool = False) -> wasm.Module:
-    """The decoded module. What is known to be `valid` is not validated."""
-    # Not before there is a module, and the validator not without need: `import brolga` and warm starts shall be fast.
+def _checked(data: bytes) -> wasm.Module:
+    """The decoded module, if it is valid."""
+    # Not before there is a module, and not if it is in the cache: `import brolga` and warm starts shall be fast.
     from brolga.jit.phases import DECODE, TIMES, VALIDATE
     from brolga.jit.wasm.decode import decode
+    from brolga.jit.wasm.validate import validate
 
     TIMES.start()
     decoded = decode(data)
     TIMES.end(DECODE)
-    if valid:
-        from brolga.jit.wasm.references import collect_references
-
-        collect_references(decoded)
-    else:
-        from brolga.jit.wasm.validate import validate
-
-        validate(decoded)
+    validate(decoded)
     TIMES.end(VALIDATE)
+    return decoded
+
+
+def _known(data: bytes) -> wasm.Module:
+    """The decoded module, which is known to be valid."""
+    from brolga.jit.wasm.references import collect_references
+    from brolga.jit.wasm.sections import read_sections
+
+    decoded = wasm.Module(data)
+    read_sections(decoded)
+    collect_references(decoded)
     return decoded

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 from brolga.ir.errors import WasmtimeError
 
 from .engine import Engine
-from .fuel import MOST_FUEL, StoreFuel
 from .machine import HostFunction, Machine
 from .machine.lifetime import Unique
 from .managed import Managed
 from .values import ExternRefs
-from .wasi.context import WasiConfig, WasiContext
 
 if TYPE_CHECKING:
+    from .fuel import StoreFuel
     from .functions import Func
     from .instance import InstanceData
     from .memory import MemoryData
+    from .wasi.context import WasiConfig, WasiContext
 
 
 @final
@@ -185,7 +185,11 @@ class Store(Managed):
         self._state = engine.machine.new_state()
         if engine.max_stack:
             self._state.max_stack = engine.max_stack
-        self._fuel = StoreFuel(self._state) if engine.settings.fuel else None
+        self._fuel: StoreFuel | None = None
+        if engine.settings.fuel:
+            from .fuel import StoreFuel  # few programs count it
+
+            self._fuel = StoreFuel(self._state)
         self._data = StoreData(self)
         self._instances: list[InstanceData] = []
         self._hosts: list[HostFunction] = []
@@ -231,6 +235,8 @@ class Store(Managed):
 
     def set_wasi(self, wasi: WasiConfig) -> None:
         """Let WASI functions that instances of this store import work as configured. Uses the configuration up."""
+        from .wasi.context import WasiConfig  # not all programs use WASI
+
         if not isinstance(wasi, WasiConfig):
             raise TypeError("expected a WasiConfig")
         self._store._data.wasi = wasi._context()
@@ -256,7 +262,7 @@ class Store(Managed):
             raise TypeError("expected an int")
         if tank is None:
             raise WasmtimeError("fuel is not configured in this store")
-        tank.left = fuel & MOST_FUEL
+        tank.left = fuel
 
     def get_fuel(self) -> int:
         """How much of the fuel is left. While code runs, that is as of its last call of a function. WasmtimeError unless

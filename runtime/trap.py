@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
-from typing import Final, final
+from typing import TYPE_CHECKING, final
 
 from brolga.ir import trap_codes
 from brolga.ir.errors import BrolgaError, WasmtimeError
@@ -13,78 +12,8 @@ from . import machine
 from .compilation import Compilation
 from .managed import SlottedManaged
 
-
-class TrapCode(Enum):
-    """Why a trap happened; names and values as in wasmtime's C API. Many are of components, which are not supported."""
-
-    STACK_OVERFLOW = 0
-    MEMORY_OUT_OF_BOUNDS = 1
-    HEAP_MISALIGNED = 2
-    TABLE_OUT_OF_BOUNDS = 3
-    INDIRECT_CALL_TO_NULL = 4
-    BAD_SIGNATURE = 5
-    INTEGER_OVERFLOW = 6
-    INTEGER_DIVISION_BY_ZERO = 7
-    BAD_CONVERSION_TO_INTEGER = 8
-    UNREACHABLE = 9
-    INTERRUPT = 10
-    OUT_OF_FUEL = 11
-    ATOMIC_WAIT_NON_SHARED_MEMORY = 12
-    NULL_REFERENCE = 13
-    ARRAY_OUT_OF_BOUNDS = 14
-    ALLOCATION_TOO_LARGE = 15
-    CAST_FAILURE = 16
-    CANNOT_ENTER_COMPONENT = 17
-    NO_ASYNC_RESULT = 18
-    UNHANDLED_TAG = 19
-    CONTINUATION_ALREADY_CONSUMED = 20
-    DISABLED_OPCODE = 21
-    ASYNC_DEADLOCK = 22
-    CANNOT_LEAVE_COMPONENT = 23
-    CANNOT_BLOCK_SYNC_TASK = 24
-    INVALID_CHAR = 25
-    DEBUG_ASSERT_STRING_ENCODING_FINISHED = 26
-    DEBUG_ASSERT_EQUAL_CODE_UNITS = 27
-    DEBUG_ASSERT_POINTER_ALIGNED = 28
-    DEBUG_ASSERT_UPPER_BITS_UNSET = 29
-    STRING_OUT_OF_BOUNDS = 30
-    LIST_OUT_OF_BOUNDS = 31
-    INVALID_DISCRIMINANT = 32
-    UNALIGNED_POINTER = 33
-    TASK_CANCEL_NOT_CANCELLED = 34
-    TASK_CANCEL_OR_RETURN_TWICE = 35
-    SUBTASK_CANCEL_AFTER_TERMINAL = 36
-    TASK_RETURN_INVALID = 37
-    WAITABLE_SET_DROP_HAS_WAITERS = 38
-    SUBTASK_DROP_NOT_RESOLVED = 39
-    THREAD_NEW_INDIRECT_INVALID_TYPE = 40
-    THREAD_NEW_INDIRECT_UNINITIALIZED = 41
-    BACKPRESSURE_OVERFLOW = 42
-    UNSUPPORTED_CALLBACK_CODE = 43
-    CANNOT_RESUME_THREAD = 44
-    CONCURRENT_FUTURE_STREAM_OP = 45
-    REFERENCE_COUNT_OVERFLOW = 46
-    STREAM_OP_TOO_BIG = 47
-    WAITABLE_SYNC_AND_ASYNC = 48
-    UNCAUGHT_EXCEPTION = 49
-
-
-# Of the IR's trap codes; an index outside of a table is one kind for both instructions that it can happen in.
-_PUBLIC_CODE: Final[dict[int, TrapCode]] = {
-    trap_codes.STACK_OVERFLOW: TrapCode.STACK_OVERFLOW,
-    trap_codes.MEMORY_OUT_OF_BOUNDS: TrapCode.MEMORY_OUT_OF_BOUNDS,
-    trap_codes.TABLE_OUT_OF_BOUNDS: TrapCode.TABLE_OUT_OF_BOUNDS,
-    trap_codes.INDIRECT_CALL_OUT_OF_BOUNDS: TrapCode.TABLE_OUT_OF_BOUNDS,
-    trap_codes.INDIRECT_CALL_TO_NULL: TrapCode.INDIRECT_CALL_TO_NULL,
-    trap_codes.BAD_SIGNATURE: TrapCode.BAD_SIGNATURE,
-    trap_codes.INTEGER_OVERFLOW: TrapCode.INTEGER_OVERFLOW,
-    trap_codes.INTEGER_DIVISION_BY_ZERO: TrapCode.INTEGER_DIVISION_BY_ZERO,
-    trap_codes.BAD_CONVERSION_TO_INTEGER: TrapCode.BAD_CONVERSION_TO_INTEGER,
-    trap_codes.UNREACHABLE: TrapCode.UNREACHABLE,
-    trap_codes.INTERRUPT: TrapCode.INTERRUPT,
-    trap_codes.OUT_OF_FUEL: TrapCode.OUT_OF_FUEL,
-    trap_codes.NULL_REFERENCE: TrapCode.NULL_REFERENCE,
-}
+if TYPE_CHECKING:
+    from .trap_code import TrapCode
 
 
 @final
@@ -196,7 +125,9 @@ class Trap(BrolgaError):
     def trap_code(self) -> TrapCode | None:
         """Why, or None for a trap that the host made."""
         self.ptr()
-        return _PUBLIC_CODE.get(self._origin[0])
+        from .trap_code import PUBLIC_CODES  # fifty members of an Enum, which few programs look at
+
+        return PUBLIC_CODES.get(self._origin[0])
 
     def __str__(self) -> str:
         return self.message

@@ -10,7 +10,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from brolga.ir import trap_codes
 from brolga.ir.errors import BrolgaError, DecodeError, LinkError, UnsupportedError, ValidationError, WasmtimeError
@@ -20,7 +20,7 @@ from .config import Config
 from .engine import Engine
 from .functions import HostDefinition
 from .globals import Global
-from .instance import Importable, InstanceData, instantiate
+from .instance import InstanceData, instantiate
 from .memory import Memory
 from .module import Module
 from .store import Store
@@ -28,6 +28,9 @@ from .table import Table
 from .text import wasm_tools
 from .trap import Trap
 from .types import FuncType, GlobalType, Limits, MemoryType, TableType, ValType
+
+if TYPE_CHECKING:
+    from .instance import Importable
 
 Command = dict[str, Any]
 

@@ -23,7 +23,7 @@ from brolga.jit.vmctx import ContextLayout
 from brolga.jit.wasm.decode import decode
 from brolga.jit.wasm.translate import translate
 from brolga.jit.wasm.validate import validate
-from brolga.jit.x64.abi import machine_env
+from brolga.jit.x64.allocatable import machine_env
 from brolga.jit.x64.lower import lower
 from brolga.jit.x64.printer import print_allocated, print_vcode
 from brolga.regalloc.allocate import allocate

@@ -6,11 +6,12 @@ from typing import Final
 
 from brolga.ir.errors import DecodeError, LimitError, UnsupportedError, ValidationError
 
-from .decode import REF_NULL_PREFIX, REF_PREFIX, value_type
 from .limits import MAX_LOCALS
-from .opcodes import IMMEDIATES, LOCAL, LOCAL_GET, OPERATOR_NAMES, REFUSED, TYPED_REFERENCES
+from .opcodes import IMMEDIATES, LOCAL, LOCAL_GET, OPERATOR_NAMES, REFUSED
 from .operators import read_immediates, read_opcode
+from .proposals import TYPED_REFERENCES
 from .reader import Reader
+from .sections import REF_NULL_PREFIX, REF_PREFIX, value_type
 from .types import Module
 
 _MAX_DECLARED: Final = 0xFFFF_FFFF  # more are malformed, whatever the implementation limit

@@ -35,6 +35,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from . import const_opcodes as const
+from .proposals import (
+    EXCEPTIONS,
+    GC,
+    LEGACY_EXCEPTIONS,
+    MEMORY_CONTROL,
+    SIMD,
+    STACK_SWITCHING,
+    TAIL_CALLS,
+    THREADS,
+    TYPED_REFERENCES,
+    WIDE_ARITHMETIC,
+)
 from .types import EXTERNREF, F32, F64, FUNCREF, I32, I64
 
 NONE: Final = 0
@@ -63,20 +76,6 @@ ELEM_TABLE: Final = 22
 TABLE_TABLE: Final = 23
 TYPE: Final = 24
 REFUSED: Final = 25
-
-# Proposals that are not implemented, by the names under which modules are refused.
-SIMD: Final = "SIMD"
-THREADS: Final = "threads"
-TAIL_CALLS: Final = "tail calls"
-EXCEPTIONS: Final = "exception handling"
-LEGACY_EXCEPTIONS: Final = "legacy exception handling"
-TYPED_REFERENCES: Final = "typed function references"
-GC: Final = "garbage collection"
-STACK_SWITCHING: Final = "stack switching"
-WIDE_ARITHMETIC: Final = "wide arithmetic"
-MEMORY_CONTROL: Final = "memory control"
-MEMORY64: Final = "memory64"
-MULTI_MEMORY: Final = "multiple memories"
 
 PREFIX_FC: Final = 0xFC
 FC_BASE: Final = 0x100
@@ -131,7 +130,7 @@ _refused(0x07, "catch", LEGACY_EXCEPTIONS)
 _refused(0x08, "throw", EXCEPTIONS)
 _refused(0x09, "rethrow", LEGACY_EXCEPTIONS)
 _refused(0x0A, "throw_ref", EXCEPTIONS)
-END: Final = _op(0x0B, "end", NONE, "?")
+END: Final = _op(const.END, "end", NONE, "?")
 BR: Final = _op(0x0C, "br", LABEL, "?")
 BR_IF: Final = _op(0x0D, "br_if", LABEL, "?")
 BR_TABLE: Final = _op(0x0E, "br_table", LABELS, "?")
@@ -155,7 +154,7 @@ _refused(0x1F, "try_table", EXCEPTIONS)
 LOCAL_GET: Final = _op(0x20, "local.get", LOCAL, "?")
 LOCAL_SET: Final = _op(0x21, "local.set", LOCAL, "?")
 LOCAL_TEE: Final = _op(0x22, "local.tee", LOCAL, "?")
-GLOBAL_GET: Final = _op(0x23, "global.get", GLOBAL, "?")
+GLOBAL_GET: Final = _op(const.GLOBAL_GET, "global.get", GLOBAL, "?")
 GLOBAL_SET: Final = _op(0x24, "global.set", GLOBAL, "?")
 TABLE_GET: Final = _op(0x25, "table.get", TABLE, "?")
 TABLE_SET: Final = _op(0x26, "table.set", TABLE, "?")
@@ -188,10 +187,10 @@ MEMORY_SIZE: Final = _op(0x3F, "memory.size", MEMORY, "-> i32")
 MEMORY_GROW: Final = _op(0x40, "memory.grow", MEMORY, "i32 -> i32")
 
 # Constants
-I32_CONST: Final = _op(0x41, "i32.const", CONST_I32, "-> i32")
-I64_CONST: Final = _op(0x42, "i64.const", CONST_I64, "-> i64")
-F32_CONST: Final = _op(0x43, "f32.const", CONST_F32, "-> f32")
-F64_CONST: Final = _op(0x44, "f64.const", CONST_F64, "-> f64")
+I32_CONST: Final = _op(const.I32_CONST, "i32.const", CONST_I32, "-> i32")
+I64_CONST: Final = _op(const.I64_CONST, "i64.const", CONST_I64, "-> i64")
+F32_CONST: Final = _op(const.F32_CONST, "f32.const", CONST_F32, "-> f32")
+F64_CONST: Final = _op(const.F64_CONST, "f64.const", CONST_F64, "-> f64")
 
 # Integer and float comparisons
 I32_EQZ: Final = _op(0x45, "i32.eqz", NONE, "i32 -> i32")
@@ -233,9 +232,9 @@ F64_GE: Final = _op(0x66, "f64.ge", NONE, "f64 f64 -> i32")
 I32_CLZ: Final = _op(0x67, "i32.clz", NONE, "i32 -> i32")
 I32_CTZ: Final = _op(0x68, "i32.ctz", NONE, "i32 -> i32")
 I32_POPCNT: Final = _op(0x69, "i32.popcnt", NONE, "i32 -> i32")
-I32_ADD: Final = _op(0x6A, "i32.add", NONE, "i32 i32 -> i32")
-I32_SUB: Final = _op(0x6B, "i32.sub", NONE, "i32 i32 -> i32")
-I32_MUL: Final = _op(0x6C, "i32.mul", NONE, "i32 i32 -> i32")
+I32_ADD: Final = _op(const.I32_ADD, "i32.add", NONE, "i32 i32 -> i32")
+I32_SUB: Final = _op(const.I32_SUB, "i32.sub", NONE, "i32 i32 -> i32")
+I32_MUL: Final = _op(const.I32_MUL, "i32.mul", NONE, "i32 i32 -> i32")
 I32_DIV_S: Final = _op(0x6D, "i32.div_s", NONE, "i32 i32 -> i32")
 I32_DIV_U: Final = _op(0x6E, "i32.div_u", NONE, "i32 i32 -> i32")
 I32_REM_S: Final = _op(0x6F, "i32.rem_s", NONE, "i32 i32 -> i32")
@@ -251,9 +250,9 @@ I32_ROTR: Final = _op(0x78, "i32.rotr", NONE, "i32 i32 -> i32")
 I64_CLZ: Final = _op(0x79, "i64.clz", NONE, "i64 -> i64")
 I64_CTZ: Final = _op(0x7A, "i64.ctz", NONE, "i64 -> i64")
 I64_POPCNT: Final = _op(0x7B, "i64.popcnt", NONE, "i64 -> i64")
-I64_ADD: Final = _op(0x7C, "i64.add", NONE, "i64 i64 -> i64")
-I64_SUB: Final = _op(0x7D, "i64.sub", NONE, "i64 i64 -> i64")
-I64_MUL: Final = _op(0x7E, "i64.mul", NONE, "i64 i64 -> i64")
+I64_ADD: Final = _op(const.I64_ADD, "i64.add", NONE, "i64 i64 -> i64")
+I64_SUB: Final = _op(const.I64_SUB, "i64.sub", NONE, "i64 i64 -> i64")
+I64_MUL: Final = _op(const.I64_MUL, "i64.mul", NONE, "i64 i64 -> i64")
 I64_DIV_S: Final = _op(0x7F, "i64.div_s", NONE, "i64 i64 -> i64")
 I64_DIV_U: Final = _op(0x80, "i64.div_u", NONE, "i64 i64 -> i64")
 I64_REM_S: Final = _op(0x81, "i64.rem_s", NONE, "i64 i64 -> i64")
@@ -330,9 +329,9 @@ I64_EXTEND16_S: Final = _op(0xC3, "i64.extend16_s", NONE, "i64 -> i64")
 I64_EXTEND32_S: Final = _op(0xC4, "i64.extend32_s", NONE, "i64 -> i64")
 
 # References
-REF_NULL: Final = _op(0xD0, "ref.null", HEAP_TYPE, "?")
+REF_NULL: Final = _op(const.REF_NULL, "ref.null", HEAP_TYPE, "?")
 REF_IS_NULL: Final = _op(0xD1, "ref.is_null", NONE, "?")
-REF_FUNC: Final = _op(0xD2, "ref.func", FUNC_REF, "?")
+REF_FUNC: Final = _op(const.REF_FUNC, "ref.func", FUNC_REF, "?")
 _refused(0xD3, "ref.eq", GC)
 REF_AS_NON_NULL: Final = _op(0xD4, "ref.as_non_null", NONE, "?", 0, TYPED_REFERENCES)
 _refused(0xD5, "br_on_null", TYPED_REFERENCES)

@@ -6,7 +6,8 @@ from typing import Final, final
 
 from brolga.ir.builder import FunctionBuilder
 from brolga.ir.errors import LimitError
-from brolga.ir.function import Block, Signature
+from brolga.ir.function import Block
+from brolga.ir.signature import Signature
 from brolga.ir.source_loc import LOC_MASK
 
 from ..builtins import BUILTIN_SIGNATURES

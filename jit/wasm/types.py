@@ -10,7 +10,7 @@ from typing import Final, final
 
 from brolga.ir import types as ir_types
 from brolga.ir.errors import UnsupportedError
-from brolga.ir.function import Signature
+from brolga.ir.signature import Signature
 
 from .names import Names
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from brolga.ir.errors import UnsupportedError, ValidationError
 
-from .opcodes import MULTI_MEMORY
+from .proposals import MULTI_MEMORY
 from .references import collect_references
 from .types import (
     CONST_GLOBAL_GET,

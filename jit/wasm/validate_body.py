@@ -16,7 +16,6 @@ from typing import Final
 
 from brolga.ir.errors import DecodeError, LimitError, UnsupportedError, ValidationError
 
-from .decode import value_type
 from .limits import MAX_BR_TABLE_TARGETS, MAX_NESTING
 from .locals import read_locals
 from .opcodes import (
@@ -49,7 +48,6 @@ from .opcodes import (
     LOCAL_TEE,
     LOOP,
     MEMARG,
-    MULTI_MEMORY,
     NONE,
     OPERANDS,
     OPERATOR_COUNT,
@@ -70,7 +68,9 @@ from .opcodes import (
     UNREACHABLE,
 )
 from .operators import refuse_operator
+from .proposals import MULTI_MEMORY
 from .reader import UNEXPECTED_END, Reader, read_s32, read_s33, read_s64, read_u32, read_u64
+from .sections import value_type
 from .types import (
     EXTERNREF,
     F32,

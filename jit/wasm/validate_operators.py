@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from brolga.ir.errors import DecodeError, UnsupportedError, ValidationError
 
-from .decode import null_type, value_type
 from .opcodes import (
     CALL_REF,
     DATA,
@@ -29,6 +28,7 @@ from .opcodes import (
     TABLE_TABLE,
 )
 from .reader import Reader, read_u32
+from .sections import null_type, value_type
 from .types import (
     BOTTOM_REF,
     HEAP_DEFINED,

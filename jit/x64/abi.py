@@ -23,11 +23,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from brolga.ir.function import Signature
+from brolga.ir.signature import Signature
 from brolga.ir.types import IS_FLOAT
-from brolga.regalloc.operand import MachineEnv
-
-from ..settings import BOUNDS_GUARD, MEMORY_BASE_REGISTER, Settings
 
 RAX: Final = 0
 RCX: Final = 1
@@ -86,21 +83,3 @@ def assign_results(signature: Signature) -> list[int]:
 def stack_slots(locations: list[int]) -> int:
     """How many of `locations` are on the stack."""
     return sum(1 for location in locations if location >= ON_STACK)
-
-
-def machine_env(settings: Settings) -> MachineEnv:
-    """The registers that may be allocated. Caller-saved ones come first: callee-saved ones cost a save."""
-    caller_saved = [RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11]
-    callee_saved = callee_saved_registers(settings)
-    mask = 0
-    for register in callee_saved:
-        mask |= 1 << register
-    vectors = [XMM0 + number for number in range(15)]
-    return MachineEnv([caller_saved + callee_saved, vectors], mask, SCRATCH_XMM)
-
-
-def callee_saved_registers(settings: Settings) -> list[int]:
-    """CALLEE_SAVED, but without r14 where that is the memory base."""
-    if settings.bounds == BOUNDS_GUARD and settings.memory_base == MEMORY_BASE_REGISTER:
-        return [register for register in CALLEE_SAVED if register != R14]
-    return CALLEE_SAVED

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from brolga.ir.function import NO_VALUE, Inst, Signature
+from brolga.ir.function import NO_VALUE, Inst
 from brolga.ir.opcodes import CONTEXT, CTX_LOAD
+from brolga.ir.signature import Signature
 from brolga.ir.types import F32, F64, I32, IS_FLOAT
 from brolga.regalloc.operand import DEF, USE, Shape
 

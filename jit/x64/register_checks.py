@@ -17,7 +17,8 @@ from typing import Final
 from brolga.ir.trap_codes import FACT_KEPT_REGISTERS
 
 from ..settings import Settings
-from .abi import CALLEE_SAVED, R15, callee_saved_registers
+from .abi import CALLEE_SAVED, R15
+from .allocatable import callee_saved_registers
 from .buffer import CodeBuffer
 from .encode import encode
 from .inst import AMODE_OUTGOING, Amode

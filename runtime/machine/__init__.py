@@ -15,10 +15,10 @@ machine/machine    `Machine`: one per platform, everything below is reached thro
 
 from __future__ import annotations
 
+from .awaitables import is_async
 from .buffers import bind_buffer, buffer_type
 from .code import CodeSpace, find_code
 from .entry import EntryPoint, enable_method_calls, enable_vectorcall, forbid_changes
-from .fibers import is_async
 from .host import HostFunction
 from .layout import CTX_DATA_SEGMENTS, CTX_INSTANCE, CTX_MEMORIES, CTX_TABLES
 from .machine import Machine, any_machine, machine

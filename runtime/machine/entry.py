@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import VALUE_TYPE_NAMES, FuncType
 
 from .entry_code import BOUND, BY_STORE, BYTES_OF_OBJECT, ENTRY_SIZE, ENTRY_VECTORCALL, METHOD
-from .fibers import Fiber
 from .heap_types import (
     PY_TP_MEMBERS,
     READONLY,
@@ -26,11 +26,11 @@ from .heap_types import (
     type_from_spec,
 )
 from .state import state_of
-from .timeouts import Deadline
 from .values import from_bits, to_bits
 
 if TYPE_CHECKING:
     from .machine import Machine
+    from .timeouts import Deadline
 
 _u64 = ctypes.c_uint64.from_address
 _ENTRY: Final = ctypes.c_uint64 * 3  # vectorcall, record, store
@@ -154,12 +154,22 @@ class EntryPoint(_NativeEntryPoint):
 
     async def _call_async(self, args: tuple[object, ...], timeout: float | None) -> Any:
         """A call that waits for async host functions, with the arguments of an ordinary call."""
+        from .fibers import Fiber  # few programs suspend calls
+
         record = self._entry_record
         fiber = Fiber(self._machine, state_of(record), record, self._entry_type, _arguments(self, args, "call_async"))
         try:
             return _results(self, await (fiber.finish() if timeout is None else fiber.finish_within(timeout)))
         finally:
             fiber.close()
+
+
+@cache
+def _deadline_class() -> type[Deadline]:
+    """Few programs limit the time of calls. Those that did may do so when the interpreter ends, and no import works any more."""
+    from .timeouts import Deadline
+
+    return Deadline
 
 
 def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> object:
@@ -175,7 +185,7 @@ def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> 
     if timeout is None:
         results = func._machine.call_raw(func._entry_record, type, bits)
     else:
-        deadline = Deadline(state_of(func._entry_record), timeout)
+        deadline = _deadline_class()(state_of(func._entry_record), timeout)
         try:
             results = func._machine.call_raw(func._entry_record, type, bits)
         finally:

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from types import CoroutineType, FunctionType, MethodType
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final, final
 
 from brolga.ir.errors import WasmtimeError
@@ -26,6 +24,7 @@ from brolga.jit.vmctx import FUNC_VMCTX
 from brolga.jit.wasm.types import FuncType
 
 from . import layout as L
+from .awaitables import ToResults
 from .calls import call_layout, read_results, write_args, write_results
 from .lifetime import Unique, exiting
 from .state import StoreState
@@ -37,13 +36,6 @@ if TYPE_CHECKING:
 
 _u64 = ctypes.c_uint64.from_address
 _RECORD: Final = ctypes.c_uint64 * (L.FIBER_SIZE // 8)
-
-_CO_COROUTINE: Final = 0x80
-_WITHOUT_AWAIT: Final = frozenset((int, float, type(None), bool, list, tuple))  # results that need no closer look
-
-# Given what the awaitable yields, the raw results.
-ToResults = Callable[[object], list[int]]
-
 
 @final
 class Fiber(Unique):
@@ -163,38 +155,3 @@ class Fiber(Unique):
         stack, self._stack = self._stack, 0
         if stack and not exiting():
             self._machine.stacks.give_back(stack)
-
-
-def is_async(function: Any) -> bool:
-    """Whether this callable is an `async def` function, bound or partially applied or as the `__call__` of a class."""
-    while True:
-        if isinstance(function, MethodType):
-            function = function.__func__
-        elif isinstance(function, FunctionType):
-            return function.__code__.co_flags & _CO_COROUTINE != 0
-        elif isinstance(function, partial):
-            function = function.func
-        else:
-            method = type(function).__call__
-            return isinstance(method, FunctionType) and method.__code__.co_flags & _CO_COROUTINE != 0
-
-
-def is_awaitable(value: object) -> bool:
-    """Whether a host function has returned something to wait for."""
-    kind = type(value)
-    return kind not in _WITHOUT_AWAIT and hasattr(kind, "__await__")
-
-
-def suspend(state: StoreState, buffer: int, type: FuncType, awaitable: Any, to_results: ToResults) -> None:
-    """Prepare the innermost call of the store to be suspended, or raise WasmtimeError if it cannot be."""
-    fiber = state.fiber
-    if fiber is not None and fiber.innermost:
-        fiber.suspend(buffer, type, awaitable, to_results)
-        return
-    if isinstance(awaitable, CoroutineType):
-        awaitable.close()
-    if fiber is None:
-        raise WasmtimeError("an async host function was called by a call that cannot wait: make it with `call_async`")
-    raise WasmtimeError(
-        "an async host function was called by a synchronous call, made by a host function that `call_async` called"
-    )

@@ -19,9 +19,9 @@ from brolga.jit.vmctx import (
 from brolga.jit.wasm.types import FuncType
 
 from . import layout as L
+from .awaitables import is_async, is_awaitable, suspend
 from .calls import call_layout, read_args, write_results
 from .entry_code import NUMBERS
-from .fibers import is_async, is_awaitable, suspend
 from .state import StoreState
 from .values import from_bits, signature_id, to_bits
 

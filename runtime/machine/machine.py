@@ -21,7 +21,6 @@ from brolga.jit.wasm.types import I32, I64, FuncType
 
 from ..platform.interface import Platform, PlatformError
 from ..platform.linux import SA_ONSTACK, SA_SIGINFO, LinuxPlatform
-from ..platform.minimal import MinimalPlatform
 from . import bulk, cpu
 from . import entry_exit as E
 from . import host_calls as H
@@ -484,7 +483,7 @@ class BuiltinTable:
 
 _machines: dict[str, Machine] = {}
 _making = threading.RLock()
-_PLATFORMS: Final[dict[str, type[Platform]]] = {"linux": LinuxPlatform, "minimal": MinimalPlatform}
+_PLATFORMS: Final = ("linux", "minimal")
 
 
 def machine(name: str = "linux") -> Machine:
@@ -497,8 +496,16 @@ def machine(name: str = "linux") -> Machine:
         with _making:
             found = _machines.get(name)
             if found is None:
-                found = _machines[name] = Machine(_PLATFORMS[name]())
+                found = _machines[name] = Machine(_platform(name))
     return found
+
+
+def _platform(name: str) -> Platform:
+    if name == "minimal":
+        from ..platform.minimal import MinimalPlatform  # hardly ever wanted on Linux
+
+        return MinimalPlatform()
+    return LinuxPlatform()
 
 
 def _refuse_unknown_systems() -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import ctypes
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Final
 
 from ..platform.interface import Platform
@@ -475,6 +476,12 @@ next_signal:
 """
 
 
+def _signals() -> Iterator[int]:
+    """All signals; first the one that nearly always has a Python handler, for listing all takes time."""
+    yield signal.SIGINT
+    yield from signal.valid_signals()
+
+
 class FaultHandlers:
     """The installed handlers of one machine."""
 
@@ -492,7 +499,7 @@ class FaultHandlers:
 
     def cpython_handler(self) -> int:
         """Address of the C function that CPython installs for signals with Python handlers, or 0 if that cannot be known now."""
-        for number in (signal.SIGINT, *signal.valid_signals()):
+        for number in _signals():
             if callable(signal.getsignal(number)):
                 return self._platform.handler(number)[0]
         if threading.current_thread() is not threading.main_thread():

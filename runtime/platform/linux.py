@@ -53,6 +53,8 @@ libc.munmap.argtypes = [_pointer, _size]
 libc.mprotect.argtypes = [_pointer, _size, _int]
 libc.madvise.argtypes = [_pointer, _size, _int]
 libc.sigaction.argtypes = [_int, _pointer, _pointer]
+libc.sigfillset.argtypes = [_pointer]
+libc.pthread_sigmask.argtypes = [_int, _pointer, _pointer]
 libc.sigaltstack.argtypes = [_pointer, _pointer]
 libc.getauxval.restype = ctypes.c_ulong
 libc.getauxval.argtypes = [ctypes.c_ulong]
@@ -65,12 +67,15 @@ libc.pthread_attr_destroy.argtypes = [_pointer]
 libc.syscall.restype = ctypes.c_long
 
 
+_SignalSet: Final = ctypes.c_ulong * 16  # sigset_t. With Python's own, each number becomes a member of an Enum
+
+
 class SigAction(ctypes.Structure):
     """struct sigaction of the C library."""
 
     _fields_ = [
         ("handler", ctypes.c_void_p),
-        ("mask", ctypes.c_ulong * 16),
+        ("mask", _SignalSet),
         ("flags", ctypes.c_int),
         ("restorer", ctypes.c_void_p),
     ]
@@ -258,10 +263,12 @@ class LinuxPlatform(Platform):
 
     def start_thread(self, code: int) -> None:
         thread = ctypes.c_ulong()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        every, before = _SignalSet(), _SignalSet()
+        libc.sigfillset(every)
+        libc.pthread_sigmask(signal.SIG_SETMASK.value, every, before)
         try:
             if libc.pthread_create(ctypes.byref(thread), None, code, None) != 0:
                 raise PlatformError("the system refuses a thread")
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            libc.pthread_sigmask(signal.SIG_SETMASK.value, before, None)
         libc.pthread_detach(thread)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from bisect import insort
 from collections.abc import Iterable
 from enum import Enum
-from heapq import heappop, heappush
 from typing import final
 
 from brolga.ir.errors import WasmtimeError
@@ -181,7 +181,7 @@ class WasiContext(Unique):
         self.args = args
         self.environ = environ
         self._descriptors: list[Descriptor | None] = list(descriptors)
-        self._free: list[int] = []  # a heap of negated numbers: the highest is given out first
+        self._free: list[int] = []  # ascending: the highest is given out first
 
     def get(self, fd: int) -> Descriptor:
         if fd < len(self._descriptors):
@@ -205,7 +205,7 @@ class WasiContext(Unique):
 
     def add(self, descriptor: Descriptor) -> int:
         if self._free:
-            fd = -heappop(self._free)
+            fd = self._free.pop()
             self._descriptors[fd] = descriptor
         else:
             fd = len(self._descriptors)
@@ -216,7 +216,7 @@ class WasiContext(Unique):
         """Take a descriptor out of the table; it is not closed."""
         descriptor = self.get(fd)
         self._descriptors[fd] = None
-        heappush(self._free, -fd)
+        insort(self._free, fd)
         return descriptor
 
     def renumber(self, source: int, target: int) -> None:

@@ -6,11 +6,9 @@ A failure is raised as WasiError or OSError; the guest gets its number. A value 
 
 from __future__ import annotations
 
-import fcntl
 import os
 from typing import NoReturn
 
-from . import resolve
 from .abi import (
     BADF,
     DIRENT,
@@ -24,11 +22,6 @@ from .abi import (
     FILETYPE_DIRECTORY,
     FILETYPE_REGULAR_FILE,
     FILETYPE_SYMBOLIC_LINK,
-    FSTFLAGS_ALL,
-    FSTFLAGS_ATIM,
-    FSTFLAGS_ATIM_NOW,
-    FSTFLAGS_MTIM,
-    FSTFLAGS_MTIM_NOW,
     INVAL,
     NAMETOOLONG,
     NOTDIR,
@@ -128,6 +121,8 @@ def fd_fdstat_set_flags(wasi: WasiContext, memory: GuestMemory, fd: int, flags: 
     file = wasi.file(fd)
     if flags & synchronous:
         raise WasiError(INVAL)
+    import fcntl  # a shared library, for this alone
+
     host = fcntl.fcntl(file.fd, fcntl.F_GETFL) & ~(os.O_APPEND | os.O_NONBLOCK)
     if flags & FDFLAGS_APPEND:
         host |= os.O_APPEND
@@ -171,36 +166,6 @@ def fd_filestat_set_size(wasi: WasiContext, memory: GuestMemory, fd: int, size: 
     if size >= _OFFSET_LIMIT:
         raise WasiError(INVAL)
     os.ftruncate(file.fd, size)
-
-
-Times = tuple[tuple[int, int], tuple[int, int]]
-
-
-def times_from_flags(accessed: int, modified: int, flags: int) -> Times:
-    """Access and modification time for `utimensat`."""
-    return (
-        _time_from_flags(accessed, flags & FSTFLAGS_ATIM, flags & FSTFLAGS_ATIM_NOW),
-        _time_from_flags(modified, flags & FSTFLAGS_MTIM, flags & FSTFLAGS_MTIM_NOW),
-    )
-
-
-def _time_from_flags(value: int, is_set: int, is_now: int) -> tuple[int, int]:
-    if is_set and is_now:
-        raise WasiError(INVAL)
-    if is_set:
-        return divmod(value, 1_000_000_000)
-    return 0, resolve.UTIME_NOW if is_now else resolve.UTIME_OMIT
-
-
-def fd_filestat_set_times(
-    wasi: WasiContext, memory: GuestMemory, fd: int, accessed: int, modified: int, flags: int
-) -> None:
-    check_flags("fstflags", flags, FSTFLAGS_ALL)
-    times = times_from_flags(accessed, modified, flags)
-    descriptor = wasi.get(fd)
-    if not isinstance(descriptor, (File, Directory)):
-        raise WasiError(BADF)
-    resolve.set_times(descriptor.fd, *times)
 
 
 def fd_read(wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: int, result: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, final
 from brolga.ir.errors import WasmtimeError
 
 from ..machine import HostFunction
-from .functions import WasiFunction
+from .function import WasiFunction
 from .guest import GuestMemory
 
 if TYPE_CHECKING:

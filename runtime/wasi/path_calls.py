@@ -32,9 +32,10 @@ from .abi import (
 )
 from .context import WasiContext
 from .descriptors import Descriptor, Directory, File
-from .fd_calls import check_flags, pack_filestat, times_from_flags
+from .fd_calls import check_flags, pack_filestat
 from .guest import GuestMemory
 from .resolve import open_beneath, open_parent, set_times
+from .time_calls import times_from_flags
 
 _SYNCHRONOUS = FDFLAGS_DSYNC | FDFLAGS_RSYNC | FDFLAGS_SYNC
 

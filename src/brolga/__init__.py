@@ -1,5 +1,8 @@
 """Brolga: a WebAssembly JIT compiler and runtime. Names and signatures are those of the PyPI package `wasmtime`."""
 
+import importlib
+from typing import TYPE_CHECKING, Final
+
 from brolga.ir.errors import (
     BrolgaError,
     CompileError,
@@ -14,19 +17,15 @@ from brolga.runtime.config import Config
 from brolga.runtime.engine import Engine
 from brolga.runtime.functions import Caller, Func
 from brolga.runtime.globals import Global
-from brolga.runtime.install import install_as_wasmtime
 from brolga.runtime.instance import Instance
 from brolga.runtime.linker import InstancePre, Linker
-from brolga.runtime.load import load
 from brolga.runtime.managed import Managed
 from brolga.runtime.memory import Memory
 from brolga.runtime.module import Module
-from brolga.runtime.shared_memory import SharedMemory
 from brolga.runtime.store import Store, StoreContext, Storelike
 from brolga.runtime.table import Table
-from brolga.runtime.tag import Tag
 from brolga.runtime.text import wat2wasm
-from brolga.runtime.trap import ExitTrap, Frame, Trap, TrapCode, WasmTimeout
+from brolga.runtime.trap import ExitTrap, Frame, Trap, WasmTimeout
 from brolga.runtime.types import (
     ExportType,
     FuncType,
@@ -40,7 +39,14 @@ from brolga.runtime.types import (
 )
 from brolga.runtime.values import Val
 from brolga.runtime.version import VERSION
-from brolga.runtime.wasi.context import DirPerms, FilePerms, WasiConfig
+
+if TYPE_CHECKING:
+    from brolga.runtime.install import install_as_wasmtime
+    from brolga.runtime.load import load
+    from brolga.runtime.shared_memory import SharedMemory
+    from brolga.runtime.tag import Tag
+    from brolga.runtime.trap_code import TrapCode
+    from brolga.runtime.wasi.context import DirPerms, FilePerms, WasiConfig
 
 __version__ = VERSION
 
@@ -93,3 +99,28 @@ __all__ = [
     "load",
     "wat2wasm",
 ]
+
+# What many programs do not use, by the module that it comes from: imported when somebody asks for it, so that others start faster.
+_LATE: Final = {
+    "DirPerms": "wasi.context",
+    "FilePerms": "wasi.context",
+    "SharedMemory": "shared_memory",
+    "Tag": "tag",
+    "TrapCode": "trap_code",
+    "WasiConfig": "wasi.context",
+    "install_as_wasmtime": "install",
+    "load": "load",
+}
+
+if not TYPE_CHECKING:  # else every name would seem to be there
+
+    def __getattr__(name: str) -> object:
+        module = _LATE.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(importlib.import_module(f"brolga.runtime.{module}"), name)
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATE})

@@ -6,9 +6,10 @@ import struct
 
 from brolga.ir.errors import InterpreterTrap
 from brolga.ir.floats import is_nan
-from brolga.ir.function import Function, Signature
+from brolga.ir.function import Function
 from brolga.ir.interpreter import Environment, StepLimitExceeded, interpret
 from brolga.ir.passes import block_params, branches, dce, induction, products, reassociation, unreachable
+from brolga.ir.signature import Signature
 from brolga.ir.trap_codes import MEMORY_OUT_OF_BOUNDS
 from brolga.ir.types import F32, F64, I32, I64, TYPE_MASK
 

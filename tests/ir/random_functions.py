@@ -6,7 +6,8 @@ import random
 
 from brolga.ir import opcodes as op
 from brolga.ir.dominator_tree import UNREACHABLE, DominatorTree
-from brolga.ir.function import NO_TARGETS, NO_VALUE, Function, Inst, Signature, Target
+from brolga.ir.function import NO_TARGETS, NO_VALUE, Function, Inst, Target
+from brolga.ir.signature import Signature
 from brolga.ir.trap_codes import TRAP_NAMES
 from brolga.ir.types import F32, F64, I32, I64, IS_FLOAT, TYPE_BITS, TYPE_NAMES, VOID
 

@@ -6,10 +6,11 @@ import random
 
 from brolga.ir.cfg import predecessors, reverse_postorder, successors
 from brolga.ir.dominator_tree import UNREACHABLE, DominatorTree
-from brolga.ir.function import Function, Inst, Signature, Target
+from brolga.ir.function import Function, Inst, Target
 from brolga.ir.loops import NO_LOOP, LoopForest
 from brolga.ir.opcodes import BR_TABLE, RETURN
 from brolga.ir.parser import parse_function
+from brolga.ir.signature import Signature
 from brolga.ir.types import VOID
 
 NESTED = """

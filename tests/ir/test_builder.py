@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from brolga.ir.builder import FunctionBuilder
-from brolga.ir.function import NO_VALUE, Block, Function, Signature
+from brolga.ir.function import NO_VALUE, Block, Function
 from brolga.ir.opcodes import FADD, IADD, ICC_EQ, ICC_SLT, IMUL, SDIV, TRAP, TRAPNZ, UDIV
 from brolga.ir.printer import print_function
+from brolga.ir.signature import Signature
 from brolga.ir.trap_codes import INTEGER_DIVISION_BY_ZERO, UNREACHABLE
 from brolga.ir.types import F32, I32, I64
 from brolga.ir.verifier import verify

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from brolga.ir.builder import FunctionBuilder
-from brolga.ir.function import Block, Function, Signature
+from brolga.ir.function import Block, Function
 from brolga.ir.opcodes import LOAD
 from brolga.ir.parser import parse_function
 from brolga.ir.passes import block_params, branches, dce, induction, unreachable
 from brolga.ir.printer import print_function
+from brolga.ir.signature import Signature
 from brolga.ir.types import I32
 from brolga.ir.verifier import verify
 

@@ -13,9 +13,10 @@ from brolga.ir import opcodes as op
 from brolga.ir.builder import FunctionBuilder
 from brolga.ir.errors import InterpreterTrap
 from brolga.ir.evaluate import EVAL_BINARY, EVAL_CONVERT, EVAL_UNARY
-from brolga.ir.function import Function, Signature
+from brolga.ir.function import Function
 from brolga.ir.integers import icmp
 from brolga.ir.interpreter import Environment, interpret
+from brolga.ir.signature import Signature
 from brolga.ir.types import I32, I64, TYPE_BITS, TYPE_MASK
 from brolga.ir.verifier import verify
 

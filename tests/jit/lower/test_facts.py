@@ -8,12 +8,13 @@ import pytest
 
 from brolga.ir.builder import FunctionBuilder
 from brolga.ir.floats import from_float
-from brolga.ir.function import Function, Inst, Signature
+from brolga.ir.function import Function, Inst
 from brolga.ir.interpreter import InterpreterTrap, interpret
 from brolga.ir.opcodes import ICC_ULT
 from brolga.ir.parser import parse_function
 from brolga.ir.passes import facts
 from brolga.ir.rebuild import rebuild
+from brolga.ir.signature import Signature
 from brolga.ir.trap_codes import (
     FACT_CONVERTS,
     FACT_IN_TABLE,
