@@ -17,11 +17,11 @@ import time
 from typing import Final, final
 
 from brolga.ir.errors import CodeFormatError, WasmtimeError
-from brolga.jit import cache_format
 from brolga.jit.cache_format import FORMAT, CodeImage, digest, read_image, write_image
-from brolga.jit.code import COMPILED, CompiledFunction
+from brolga.jit.code import CompiledFunction
 from brolga.jit.settings import Settings
 
+from .build import marks_of
 from .version import VERSION
 
 DEFAULT_LIMIT: Final = 512 << 20
@@ -30,7 +30,6 @@ _TEMPORARY: Final = "writing-"
 _ABANDONED: Final = 3600.0  # seconds after which nobody writes a temporary file any more
 _USE_NOTED: Final = 600.0  # seconds within which a second use of an entry leaves its time as it is
 _WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
-_COMPILER: Final = ("ir", "jit", "regalloc")
 # With these the compiler has to run, to show what it does.
 _KNOBS: Final = ("BROLGA_DUMP", "BROLGA_TIME", "BROLGA_VERIFY")
 
@@ -43,37 +42,9 @@ def default_directory() -> str:
     return os.path.join(base, "brolga") if os.path.isabs(base) else ""
 
 
-def _add_marks(directory: str, marks: list[tuple[str, int, int]]) -> None:
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            name = entry.name
-            if name.endswith((".py", ".so")):
-                status = entry.stat()
-                marks.append((name, status.st_size, status.st_mtime_ns))
-            elif "." not in name and name != "__pycache__" and entry.is_dir():
-                _add_marks(entry.path, marks)
-
-
 @functools.cache
 def _build() -> str:
-    """What tells this compiler from another of the same version: name, size and time of each of its files. Of a compiled one, nobody
-    edits the files, which are many: size and time of the list that its installation has left are enough."""
-    package = os.path.dirname(os.path.dirname(cache_format.__file__))
-    marks: list[tuple[str, int, int]] = []
-    if COMPILED:
-        try:
-            for path in (os.path.join(f"{package}-{VERSION}.dist-info", "RECORD"), cache_format.__file__):
-                status = os.stat(path)
-                marks.append((path[len(package) :], status.st_size, status.st_mtime_ns))
-            return str(marks)
-        except OSError:  # installed by something that leaves no list
-            marks.clear()
-    try:
-        for part in _COMPILER:
-            _add_marks(os.path.join(package, part), marks)
-    except OSError:  # not in a directory: an archive, say
-        return ""
-    return str(sorted(marks))
+    return marks_of("ir", "jit", "regalloc")
 
 
 def key_of(source: bytes, settings: Settings) -> str:

@@ -16,11 +16,10 @@ from typing import Any
 
 from brolga.ir.errors import BrolgaError
 from brolga.jit import vmctx
-from brolga.jit.cache_format import digest
 
 from . import layout
 from .lifetime import keep_forever
-from .preassembled import SHELF, Routine, analyse, link
+from .preassembled import SHELF, Routine, analyse
 
 _lock = threading.RLock()
 _ADDRESS = re.compile("\1([^\1]*)\1")
@@ -56,22 +55,17 @@ class _Table(dict[str, object]):
         return value
 
 
-def assemble(text: str, address: int, symbols: Mapping[str, object]) -> bytes:
-    """Machine code of `text` when it stands at `address`. Symbols whose values are texts in hexadecimal are addresses."""
+def assemble(text: str, address: int, symbols: Mapping[str, object], name: str = "") -> bytes:
+    """Machine code of `text` when it stands at `address`. Symbols whose values are texts in hexadecimal are addresses. With a `name`
+    it is kept under that."""
     table = _Table(symbols)
     generic = text
     while "{" in generic:  # a macro may contain names itself
         generic = generic.format_map(table)
     used = {name: table.addresses[name] for name in dict.fromkeys(_ADDRESS.findall(generic))}
-    # The assembler chooses encodings by the size of numbers.
-    sizes = " ".join(str((value >= 1 << 31) + (value >= 1 << 32)) for value in used.values())
-    key = digest(f"{generic}\0{sizes}".encode())
-    kept = SHELF.find(key)
-    code = link(kept, used, address) if kept is not None else None
-    if code is None:
-        code = assemble_text(_with_addresses(generic, used), address)
-        if kept is None:
-            SHELF.add(key, partial(_analyse, generic, used, address, code))
+    code = assemble_text(_with_addresses(generic, used), address)
+    if name:
+        SHELF.add(name, partial(_analyse, generic, used, address, code))
     return code
 
 
@@ -81,7 +75,9 @@ def _with_addresses(generic: str, addresses: Mapping[str, int]) -> str:
 
 def _analyse(generic: str, addresses: dict[str, int], address: int, code: bytes) -> Routine | None:
     try:
-        return analyse(lambda table, base: assemble_text(_with_addresses(generic, table), base), addresses, address, code)
+        return analyse(
+            lambda table, base: assemble_text(_with_addresses(generic, table), base), addresses, address, code
+        )
     except BrolgaError:  # the text is wrong for other addresses
         return None
 

@@ -62,10 +62,9 @@ def buffer_type(machine: Machine) -> Any:
         "BUFFER_RECORD": BUFFER_RECORD,
         "MEMORY_BASE": MEMORY_BASE,
         "MEMORY_LENGTH": MEMORY_LENGTH,
-        "ValueError": hex(id(ValueError)),
-        "CLOSED_MESSAGE": hex(ctypes.addressof(_CLOSED_MESSAGE)),
     }
-    getbuffer = machine.emit(GETBUFFER, symbols)
+    addresses = {"ValueError": id(ValueError), "CLOSED_MESSAGE": ctypes.addressof(_CLOSED_MESSAGE)}
+    getbuffer = machine.routine("getbuffer", lambda: (GETBUFFER, symbols), addresses)
     flags = TPFLAGS_DEFAULT | TPFLAGS_BASETYPE
     return type_from_spec(b"brolga.runtime.machine.buffers.Buffer", BUFFER_SIZE, flags, [(PY_BF_GETBUFFER, getbuffer)])
 

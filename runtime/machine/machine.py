@@ -9,50 +9,41 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from struct import Struct
 from typing import Final
 
-from brolga.ir import trap_codes
 from brolga.ir import types as ir_types
 from brolga.ir.errors import WasmtimeError
 from brolga.jit import builtins
-from brolga.jit.code import TRAP_CALL_SIZE, CompiledFunction
+from brolga.jit.cache_format import digest
+from brolga.jit.code import CompiledFunction
 from brolga.jit.settings import BOUNDS_EXPLICIT, BOUNDS_GUARD, MEMORY_BASE_GS, MEMORY_BASE_REGISTER, Settings
 from brolga.jit.wasm.types import I32, I64, FuncType
 
 from ..platform.interface import Platform, PlatformError
-from ..platform.linux import SA_ONSTACK, SA_SIGINFO, LinuxPlatform
-from . import bulk, cpu
-from . import entry_exit as E
-from . import host_calls as H
+from ..platform.linux import LinuxPlatform
+from . import cpu
 from . import layout as L
-from . import signals as S
-from . import trap_exits as T
 from .arena import CodeArena
-from .assembler import assemble
 from .calls import call_layout, read_results, write_args
 from .code import CodeSpace, compile_pad
 from .entry import slow_call
-from .entry_code import (
-    ENTRY_RECORD,
-    ENTRY_STORE,
-    KINDS,
-    MOST_SLOW_ARGUMENTS,
-    SLOW_CALL,
-    TYPE_OF_OBJECT,
-    VALUE_OF_FLOAT,
-    fast_entry,
-    has_fast_entry,
-)
-from .fiber_code import FIBER_ENTRY, RESUMED, SUSPEND
+from .entry_code import KINDS, fast_entry, has_fast_entry
+from .fault_handlers import FAULTS, FaultHandlers
 from .forking import forget_imports
 from .host import HostFunction, builtin_dispatch
-from .host_code import fast_host_call, has_fast_host_call
 from .lifetime import keep_forever
 from .memory import RESERVATION, MemoryBlock, PlainMemory, ReservationPool, ReservedMemory
+from .preassembled import SHELF, OutOfReachError, link
 from .stacks import StackPool
 from .state import StoreState, initial_state, request_end_of_all
 from .threads import ThreadRecords
 from .traps import refuse_entry, report_passing, trap
+from .variant import Variant
+
+# Gives text and symbols of a routine; None: there is none.
+Source = Callable[[], tuple[str, dict[str, object]] | None]
 
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
@@ -89,17 +80,15 @@ _C_API: Final = (
 )
 _C_LIBRARY: Final = ("raise", "signal")
 _THUNK_SIZE: Final = 16
-_OBJECTS: Final[dict[str, object]] = {
-    "None": hex(id(None)),
-    "PyLong_Type": hex(id(int)),
-    "PyFloat_Type": hex(id(float)),
-    "SIZE_OF_TUPLE": tuple.__basicsize__ - 8,  # ob_size, the last field of the fixed part
-    "ENTRY_RECORD": ENTRY_RECORD,
-    "ENTRY_STORE": ENTRY_STORE,
-    "MOST_SLOW_ARGUMENTS": MOST_SLOW_ARGUMENTS,
-    "TYPE_OF_OBJECT": TYPE_OF_OBJECT,
-    "VALUE_OF_FLOAT": VALUE_OF_FLOAT,
-}
+_THUNK: Final = Struct("<6sQ2x")
+_JMP_NEXT_WORD: Final = b"\xff\x25\0\0\0\0"
+_OBJECTS: Final[dict[str, object]] = {"None": None, "PyLong_Type": int, "PyFloat_Type": float}
+# Those of `routines` that all machines have, in an order in which each may refer to those before it, and those for signals.
+_ROUTINES: Final = (
+    *("WAKE", "ATTACH", "EXIT_FAILED", "EXIT_RAISED", "TRAP_EXIT", "NO_STACK", "BUILTIN_TRAP", "TRAP_ROUTINE"),
+    *("LAZY_COMPILE", "SUSPEND", "BUILTIN", "HOST", "RAW_ENTRY", "SLOW_CALL"),
+)
+_SIGNAL_ROUTINES: Final = ("SAFEPOINT", "DIVERSION_HANDLER", "PYTHON_HANDLER", "WATCHDOG", "FAULT_HANDLER")
 _IR_TO_WASM: Final = {ir_types.I32: I32, ir_types.I64: I64}
 
 
@@ -125,53 +114,94 @@ class Machine:
         self._watchdog_runs = False
         self._watchdog_event = threading.Event()
         self._reservations = ReservationPool(platform) if platform.reservations and self._can_reserve() else None
-        self._symbols: dict[str, object] = {
-            **{name: value for name, value in vars(trap_codes).items() if isinstance(value, int)},
-            "CELLS": hex(self._cells),
-            "TRAP_CALL_SIZE": TRAP_CALL_SIZE,
-            "FUNCTIONS_START": hex(self.arena.functions),
-            "FUNCTIONS_END": hex(self.arena.end),
+        self._addresses: dict[str, int] = {  # what texts may name
+            "CELLS": self._cells,
+            "FUNCTIONS_START": self.arena.functions,
+            "FUNCTIONS_END": self.arena.end,
+            **{name: id(thing) for name, thing in _OBJECTS.items()},
         }
         self._add_thunks()
         self._add_hooks()
-        self.cpu: Final = cpu.Cpu(self.emit(cpu.CPUID), self.emit(cpu.XGETBV))
-        self._choose_macros()
+        self._settings = ""  # what routines depend on besides their names
+        # The rest of what texts may name. None: not yet wanted.
+        self._symbols: dict[str, object] | None = {}
+        cpuid = self.routine("cpuid", lambda: (cpu.CPUID, {}))
+        self.cpu: Final = cpu.Cpu(cpuid, self.routine("xgetbv", lambda: (cpu.XGETBV, {})))
+        handlers = self._handlers = FaultHandlers(platform) if platform.signals else None
+        if handlers is not None:
+            self._addresses["HANDLERS"] = ctypes.addressof(handlers.cells)
+            self._addresses["CPYTHON_HANDLER"] = handlers.cpython_handler() or (1 << 64) - 1
+        signal = handlers.diversion_signal if handlers is not None else 0
+        self._variant: Final = Variant(platform, self._reservations is not None, self.cpu, signal)
+        self._settings = digest(f"{self._variant.describe()} {_sizes(self._addresses)}".encode()).hex()
+        self._symbols = None
         self._add_routines()
-        self._handlers = S.FaultHandlers(platform) if platform.signals else None
-        if self._handlers is not None:
-            self._add_signals(self._handlers)
+        if handlers is not None:
+            self._add_signals(handlers)
         self._native_builtins = {
-            builtins.MEMORY_FILL: self.emit(bulk.MEMORY_FILL),
-            builtins.MEMORY_COPY: self.emit(bulk.MEMORY_COPY),
-            builtins.MEMORY_INIT: self.emit(bulk.MEMORY_INIT),
-            builtins.INTERRUPT_POLL: self.emit(H.POLL),
+            number: self._add(builtins.BUILTIN_NAMES[number].upper())
+            for number in (builtins.MEMORY_FILL, builtins.MEMORY_COPY, builtins.MEMORY_INIT)
         }
+        self._native_builtins[builtins.INTERRUPT_POLL] = self._add("INTERRUPT_POLL")
         self._enter = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(self._raw_entry)
 
     # --- Machine code ---------------------------------------------------------------------------------------------------
 
-    def emit(self, text: str, symbols: dict[str, object] | None = None) -> int:
-        """Assemble a routine for good. Returns its address."""
-        table = self._symbols if symbols is None else {**self._symbols, **symbols}
+    def emit(self, text: str, symbols: dict[str, object] | None = None, name: str = "") -> int:
+        """Assemble a routine for good. Returns its address. With a `name`, which says all that text and symbols depend on but for
+        addresses, it is kept for later processes."""
+        from .assembler import assemble  # neither that nor the texts are wanted if all is there
+        from .routines import symbols_of
+
+        if self._symbols is None:
+            self._symbols = symbols_of(self._variant)
+        addresses = {known: hex(address) for known, address in self._addresses.items()}
+        table = {**self._symbols, **addresses, **(symbols or {})}
+        return self._place(lambda address: assemble(text, address, table, name))
+
+    def _place(self, code_for: Callable[[int], bytes]) -> int:
+        """Put code in its place, for good, given what makes the code for an address. Returns the address."""
         guess = self.arena.next_stub()
-        code = assemble(text, guess, table)
+        code = code_for(guess)
         address = self.arena.reserve_stub(len(code))
         if address != guess:
-            code = assemble(text, address, table)
+            code = code_for(address)
         self.arena.write(address, code)
         return address
 
+    def routine(self, name: str, source: Source, addresses: dict[str, int] | None = None) -> int:
+        """A routine that earlier processes may have kept under its name, which says all that it depends on. Returns its address; 0 if
+        there is none. `addresses`: what its text may name in addition."""
+        name = f"{self._settings} {name}"
+        known = self._addresses
+        if addresses:
+            known = {**known, **addresses}
+            name += " " + _sizes(addresses)
+        kept = SHELF.find(name)
+        if kept is not None:
+            try:
+                return self._place(lambda address: link(kept, known, address))
+            except OutOfReachError:
+                name = ""
+        found = source()
+        if found is None:
+            return 0
+        text, symbols = found
+        if addresses:
+            symbols = {**symbols, **{known: hex(address) for known, address in addresses.items()}}
+        return self.emit(text, symbols, name)
+
     def _add_thunks(self) -> None:
         """C functions are too far for a rel32: each gets a `jmp [rip]; address` within reach."""
-        c_library = ctypes.CDLL(None)
-        for names, library in ((_C_API, ctypes.pythonapi), (_C_LIBRARY, c_library)):
-            start = self.arena.reserve_stub(_THUNK_SIZE * len(names))
-            for i, name in enumerate(names):
-                address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+        start = self.arena.reserve_stub(_THUNK_SIZE * (len(_C_API) + len(_C_LIBRARY)))
+        thunks: list[bytes] = []
+        for names, library in ((_C_API, ctypes.pythonapi), (_C_LIBRARY, ctypes.CDLL(None))):
+            for name in names:
+                address = ctypes.c_void_p.from_buffer(library[name]).value
                 assert address is not None
-                thunk = start + _THUNK_SIZE * i
-                self.arena.write(thunk, b"\xff\x25\x00\x00\x00\x00" + address.to_bytes(8, "little"))
-                self._symbols[name] = hex(thunk)
+                self._addresses[name] = start + _THUNK_SIZE * len(thunks)
+                thunks.append(_THUNK.pack(_JMP_NEXT_WORD, address))
+        self.arena.write(start, b"".join(thunks))
 
     def _add_hooks(self) -> None:
         hooks = {
@@ -184,65 +214,26 @@ class Machine:
         }
         for name, hook in hooks.items():
             self._keep.append(hook)
-            self._symbols[name] = hex(id(hook))
+            self._addresses[name] = id(hook)
 
-    def _choose_macros(self) -> None:
-        """The variants of macros that fit platform and CPU."""
-        platform = self.platform
-        gs = platform.gs_base and self._reservations is not None
-        own_stack = platform.stacks
-        base = E.SET_BASE_GS if gs else E.SET_BASE_REGISTER if self._reservations is not None else ""
-        self._symbols |= E.MACROS | H.MACROS
-        self._symbols |= {
-            "PUSH_GS": E.PUSH_GS_USED if gs else E.PUSH_GS_UNUSED,
-            "POP_GS": E.POP_GS_USED if gs else E.POP_GS_UNUSED,
-            "NOTE_GS": E.NOTE_GS if gs else "",
-            "RESTORE_FOREIGN_GS": E.RESTORE_FOREIGN_GS_USED if gs else "",
-            "RESTORE_GS_AFTER_HOST": H.RESTORE_GS_USED if gs else "",
-            "SET_BASE_AT_ENTRY": base,
-            "STACK_CHECK": E.STACK_CHECK_OWN if own_stack else E.STACK_CHECK_NATIVE,
-            "NATIVE_CHECK": E.NATIVE_CHECK if own_stack else "",
-            "NATIVE_CHECK_COLD": E.NATIVE_CHECK_COLD if own_stack else "",
-            "TO_WASM": E.TO_WASM_OWN if own_stack else "",
-            "TO_NATIVE": E.TO_NATIVE_OWN if own_stack else E.TO_NATIVE_SAME,
-            "RELEASE_AT_ENTRY": "" if platform.signals else E.RELEASE_GIL,
-            "SAVE_GS": S.SAVE_GS_USED if gs else S.SAVE_GS_UNUSED,
-            "LOAD_GS": S.LOAD_GS_USED if gs else S.LOAD_GS_UNUSED,
-            "SAVE_VECTORS": S.SAVE_VECTORS_XSAVE if self.cpu.avx_state else S.SAVE_VECTORS_FXSAVE,
-            "LOAD_VECTORS": S.LOAD_VECTORS_XSAVE if self.cpu.avx_state else S.LOAD_VECTORS_FXSAVE,
-            "VECTOR_STATE_SIZE": S.XSAVE_SIZE if self.cpu.avx_state else S.FXSAVE_SIZE,
-            "IN_FUNCTIONS": S.IN_FUNCTIONS,
-            "TEST_KEYS": S.TEST_KEYS if self.cpu.keys_offset else "",
-            "FP_KEYS": self.cpu.keys_offset,
-            **bulk.vector_symbols(self.cpu.avx_state),
-        }
-        self._gs = gs
-
-    def _add(self, name: str, text: str) -> int:
-        """Assemble a routine that later ones may name."""
-        address = self.emit(text)
-        self._symbols[name] = hex(address)
+    def _add(self, name: str) -> int:
+        """One of the routines of `routines`, which later ones may name."""
+        address = self._addresses[name] = self.routine(name, partial(_source, name, self._variant))
         return address
 
     def _add_routines(self) -> None:
         """In an order in which each may refer to those before it."""
-        self._symbols |= _OBJECTS
-        self._add("WAKE", E.WAKE_NATIVE if self.platform.threads else E.WAKE_PYTHON)
-        self._add("ATTACH", E.ATTACH)
-        self._add("EXIT_FAILED", E.EXIT_FAILED)
-        self._add("EXIT_RAISED", T.EXIT_RAISED)
-        self._add("TRAP_EXIT", T.TRAP_EXIT)
-        self._add("NO_STACK", T.NO_STACK)
-        self._add("BUILTIN_TRAP", T.BUILTIN_TRAP)
-        self._trap_routine = self._add("TRAP_ROUTINE", T.TRAP_ROUTINE)
-        self._lazy_compile = self._add("LAZY_COMPILE", H.LAZY_COMPILE)
-        self._add("SUSPEND", SUSPEND)
-        self._add("BUILTIN", H.BUILTIN_GENERIC)
-        self.host_entry = self._add("HOST", H.HOST_GENERIC)
-        self._raw_entry = self._add("RAW_ENTRY", E.RAW_ENTRY)
-        self._slow_call = self._add("SLOW_CALL", SLOW_CALL)
+        for name in _ROUTINES:
+            self._add(name)
+        addresses = self._addresses
+        self._trap_routine = addresses["TRAP_ROUTINE"]
+        self._lazy_compile = addresses["LAZY_COMPILE"]
+        self.host_entry = addresses["HOST"]
+        self._raw_entry = addresses["RAW_ENTRY"]
+        self._slow_call = addresses["SLOW_CALL"]
         self._entries: list[dict[FuncType, int]] = [{} for _ in range(KINDS)]
         self._host_calls: dict[FuncType, int] = {}
+        self._builtin_thunks: dict[int, int] = {}
 
     # Routines by signature take a millisecond to assemble, so they are made when a function has been called a few times, and used
     # at once by functions of the same type that are made later.
@@ -251,39 +242,30 @@ class Machine:
         """The vectorcall function for entry points of this type: the slow one as long as nobody wanted to `make` the fast one."""
         entries = self._entries[kind]
         if make and type not in entries:
-            entries[type] = has_fast_entry(type) and self._emit_fast(fast_entry(type, kind)) or self._slow_call
+            made = self._fast(f"entry {kind} {type}", partial(fast_entry, type, kind)) if has_fast_entry(type) else 0
+            entries[type] = made or self._slow_call
         return entries.get(type, self._slow_call)
 
     def host_code(self, type: FuncType, make: bool = False) -> int:
         """The fast routine for host functions of this type, or 0."""
         if make and type not in self._host_calls:
-            self._host_calls[type] = self._emit_fast(fast_host_call(type)) if has_fast_host_call(type) else 0
+            self._host_calls[type] = self._fast(f"host {type}", partial(_host_source, type))
         return self._host_calls.get(type, 0)
 
-    def _emit_fast(self, text_and_symbols: tuple[str, dict[str, object]]) -> int:
-        """The address, or 0 if there is no room for more of them: the slow routines serve all signatures."""
+    def _fast(self, name: str, source: Source) -> int:
+        """The address, or 0 if there is no room for more of them: the slow routines serve all signatures. They also do so when the
+        interpreter goes down, and what assembles is not there yet."""
         try:
-            return self.emit(*text_and_symbols)
-        except PlatformError:
+            return self.routine(name, source)
+        except (PlatformError, ImportError):
             return 0
 
-    def _add_signals(self, handlers: S.FaultHandlers) -> None:
-        cpython_handler = handlers.cpython_handler() or (1 << 64) - 1
-        self._symbols |= S.SIGNAL_SYMBOLS
-        self._symbols |= {
-            "HANDLERS": hex(ctypes.addressof(handlers.cells)),
-            "CPYTHON_HANDLER": hex(cpython_handler),
-            "DIVERSION_SIGNAL": handlers.diversion_signal,
-            "WATCHED_FLAGS": SA_SIGINFO | SA_ONSTACK,
-            "TICK_NANOSECONDS": S.TICK_NANOSECONDS,
-            "IDLE_TICKS": S.IDLE_TICKS,
-        }
-        self._add("SAFEPOINT", S.SAFEPOINT)
-        diversion = self._add("DIVERSION_HANDLER", S.DIVERSION_HANDLER)
-        self._add("PYTHON_HANDLER", S.PYTHON_HANDLER)
-        self._watchdog = self._add("WATCHDOG", S.WATCHDOG)
-        handlers.install(self.emit(S.FAULT_HANDLER), diversion)
-        self.threads.signals += [*S.FAULTS, handlers.diversion_signal]
+    def _add_signals(self, handlers: FaultHandlers) -> None:
+        for name in _SIGNAL_ROUTINES:
+            self._add(name)
+        self._watchdog = self._addresses["WATCHDOG"]
+        handlers.install(self._addresses["FAULT_HANDLER"], self._addresses["DIVERSION_HANDLER"])
+        self.threads.signals += [*FAULTS, handlers.diversion_signal]
 
     # --- Threads and interruption ---------------------------------------------------------------------------------------
 
@@ -373,7 +355,7 @@ class Machine:
         switched off."""
         platform = self.platform
         return Settings(
-            memory_base=MEMORY_BASE_GS if self._gs else MEMORY_BASE_REGISTER,
+            memory_base=MEMORY_BASE_GS if self._variant.gs else MEMORY_BASE_REGISTER,
             bounds=BOUNDS_GUARD if self._reservations is not None else BOUNDS_EXPLICIT,
             signals=platform.signals,
             stack_guard=platform.stacks,
@@ -430,6 +412,13 @@ class Machine:
         memory_copy, memory_init (they use CTX_MEMORIES and CTX_DATA_SEGMENTS), interrupt."""
         return BuiltinTable(self, functions, self._native_builtins)
 
+    def builtin_thunk(self, number: int) -> int:
+        """The routine that serves this builtin, whatever the table: it finds there what is to be called."""
+        address = self._builtin_thunks.get(number)
+        if address is None:
+            address = self._builtin_thunks[number] = self.routine(f"builtin {number}", partial(_builtin_thunk, number))
+        return address
+
     def call_raw(self, record: int, type: FuncType, args: Sequence[int]) -> list[int]:
         """Call the function whose record is at address `record`, through ctypes: raw bits in, raw bits out.
 
@@ -444,10 +433,33 @@ class Machine:
         """Begin or go on with the call of the fiber record at this address: 0 if it has returned, 1 if it is suspended."""
         run = self._run_fiber
         if run is None:
-            self._add("RESUMED", RESUMED)
-            entry = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self.emit(FIBER_ENTRY))
+            self._add("RESUMED")
+            entry = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self._add("FIBER_ENTRY"))
             run = self._run_fiber = entry
         return run(fiber)
+
+
+def _sizes(addresses: dict[str, int]) -> str:
+    """The assembler chooses encodings by the size of numbers."""
+    return "".join([str((address >= 1 << 31) + (address >= 1 << 32)) for address in addresses.values()])
+
+
+def _host_source(type: FuncType) -> tuple[str, dict[str, object]] | None:
+    from .host_code import fast_host_call, has_fast_host_call
+
+    return fast_host_call(type) if has_fast_host_call(type) else None
+
+
+def _source(name: str, variant: Variant) -> tuple[str, dict[str, object]]:
+    from .routines import text_of
+
+    return text_of(name, variant), {}
+
+
+def _builtin_thunk(number: int) -> tuple[str, dict[str, object]]:
+    from .routines import builtin_thunk
+
+    return builtin_thunk(number)
 
 
 class BuiltinTable:
@@ -457,7 +469,8 @@ class BuiltinTable:
         self, machine: Machine, functions: Sequence[Callable[..., int | None] | None], native: dict[int, int]
     ) -> None:
         self._keep: list[object] = []
-        self._table = (ctypes.c_uint64 * builtins.BUILTIN_COUNT)()
+        # Addresses, then the host contexts of those that Python serves.
+        self._table = (ctypes.c_uint64 * (2 * builtins.BUILTIN_COUNT))()
         self.address: Final = ctypes.addressof(self._table)
         for number in range(builtins.BUILTIN_COUNT):
             function = functions[number] if number < len(functions) else None
@@ -469,7 +482,7 @@ class BuiltinTable:
                 raise ValueError(f"no routine for the builtin {builtins.BUILTIN_NAMES[number]}")
 
     def _thunk(self, machine: Machine, number: int, function: Callable[..., int | None]) -> int:
-        """Code that enters the generic routine with the builtin's own host context in r11."""
+        """Code that enters the generic routine with the builtin's own host context."""
         signature = builtins.BUILTIN_SIGNATURES[number]
         type = FuncType(
             tuple(_IR_TO_WASM[t] for t in signature.params), tuple(_IR_TO_WASM[t] for t in signature.results)
@@ -478,7 +491,8 @@ class BuiltinTable:
         context = (ctypes.c_uint64 * (L.HOST_SIZE // 8))()
         _u64(ctypes.addressof(context) + L.HOST_DISPATCH).value = id(dispatch)
         self._keep += [dispatch, context]
-        return machine.emit("mov r11, {CONTEXT}\n jmp {BUILTIN}", {"CONTEXT": hex(ctypes.addressof(context))})
+        self._table[builtins.BUILTIN_COUNT + number] = ctypes.addressof(context)
+        return machine.builtin_thunk(number)
 
 
 _machines: dict[str, Machine] = {}

@@ -1,7 +1,7 @@
 """Hand-written machine code, kept from one process to the next, beside the bytecode of this package.
 
-What the assembler makes of a text depends on the addresses named in it, which differ from process to process. So the bytes are
-kept with fixups: places where an address stands, or the distance to it. They are found by assembling the text again with each
+A routine has a name, which says all that its text depends on but for the source and for the addresses named in it. Those differ
+from process to process, so the bytes are kept with fixups: places where an address stands, or the distance to it. They are found by assembling the text again with each
 address moved by its own small distance, and proven by assembling it with all addresses elsewhere. Text for which that
 fails is not kept. As with bytecode, nothing is written where Python may not write it, and whatever is wrong with the
 file makes it not be there.
@@ -10,6 +10,7 @@ file makes it not be there.
 from __future__ import annotations
 
 import atexit
+import functools
 import marshal
 import os
 import sys
@@ -17,6 +18,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from brolga.jit.cache_format import DIGEST_SIZE, digest
+
+from ..build import marks_of
 
 ABSOLUTE: Final = 8  # sizes of the fields, which tell their kinds: an address, or the distance from the field's end
 NEAR: Final = 4
@@ -26,7 +29,7 @@ _MOST_ADDRESSES: Final = 200  # each has its own distance below 256
 _LARGEST_ADDEND: Final = 1 << 16
 _MOST_ROUTINES: Final = 1000
 _ELSEWHERE: Final = 0x1234_5000
-_HEADER: Final = b"brolga routines 1\n"
+_HEADER: Final = b"brolga routines 2\n"
 
 Fixup = tuple[int, int, str, int]  # place, size, name, addend
 Routine = tuple[bytes, tuple[Fixup, ...]]
@@ -34,8 +37,12 @@ Routine = tuple[bytes, tuple[Fixup, ...]]
 Assemble = Callable[[Mapping[str, int], int], bytes]
 
 
-def link(routine: Routine, addresses: Mapping[str, int], base: int) -> bytes | None:
-    """The bytes for these addresses. None if one is out of reach."""
+class OutOfReachError(Exception):
+    """An address is too far for the field that is to hold the distance."""
+
+
+def link(routine: Routine, addresses: Mapping[str, int], base: int) -> bytes:
+    """The bytes for these addresses. Raises OutOfReachError."""
     code, fixups = routine
     if not fixups:
         return code
@@ -46,8 +53,8 @@ def link(routine: Routine, addresses: Mapping[str, int], base: int) -> bytes | N
             value -= base + place + size
         try:
             linked[place : place + size] = value.to_bytes(size, "little", signed=size != ABSOLUTE)
-        except OverflowError:
-            return None
+        except OverflowError as error:
+            raise OutOfReachError from error
     return bytes(linked)
 
 
@@ -82,29 +89,33 @@ def analyse(assemble: Assemble, addresses: Mapping[str, int], base: int, code: b
             return None
     routine = (code, tuple(fixups))
     elsewhere = {name: address + _ELSEWHERE + 16 * i for i, (name, address) in enumerate(addresses.items())}
-    proof = link(routine, elsewhere, base + _ELSEWHERE + 64)
-    return routine if proof is None or proof == assemble(elsewhere, base + _ELSEWHERE + 64) else None
+    try:
+        proof = link(routine, elsewhere, base + _ELSEWHERE + 64)
+    except OutOfReachError:  # so it would be seen
+        return routine
+    return routine if proof == assemble(elsewhere, base + _ELSEWHERE + 64) else None
 
 
 class Shelf:
-    """Routines by the digest of their text, in a file."""
+    """Routines by name, in a file. They are forgotten if they come from another `source`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, source: Callable[[], str]) -> None:
         self._path = path
-        self._routines: dict[bytes, Routine] | None = None
-        self._new: dict[bytes, Callable[[], Routine | None]] = {}
+        self._source = source
+        self._routines: dict[str, Routine] | None = None
+        self._new: dict[str, Callable[[], Routine | None]] = {}
 
-    def find(self, key: bytes) -> Routine | None:
+    def find(self, name: str) -> Routine | None:
         """The routine, if it is there."""
         if self._routines is None:
             self._routines = self._read()
-        return self._routines.get(key)
+        return self._routines.get(name)
 
-    def add(self, key: bytes, make: Callable[[], Routine | None]) -> None:
+    def add(self, name: str, make: Callable[[], Routine | None]) -> None:
         """Keep what `make` yields when the shelf is written."""
-        self._new.setdefault(key, make)
+        self._new.setdefault(name, make)
 
-    def _read(self) -> dict[bytes, Routine]:
+    def _read(self) -> dict[str, Routine]:
         try:
             with open(self._path, "rb") as file:
                 data = file.read()
@@ -113,8 +124,10 @@ class Shelf:
         start = len(_HEADER) + DIGEST_SIZE
         if not data.startswith(_HEADER) or digest(data[start:]) != data[len(_HEADER) : start]:
             return {}
-        routines: dict[bytes, Routine] = marshal.loads(data[start:])
-        return routines
+        source: str
+        routines: dict[str, Routine]
+        source, routines = marshal.loads(data[start:])
+        return routines if source == self._source() else {}
 
     def write(self) -> None:
         """Write what is new, with what is there."""
@@ -123,12 +136,12 @@ class Shelf:
         new, self._new = self._new, {}
         routines = self._read()  # others may have written
         if len(routines) + len(new) > _MOST_ROUTINES:
-            routines.clear()  # most are of texts that have changed
-        for key, make in new.items():
+            routines.clear()  # most are of settings that are not used any more
+        for name, make in new.items():
             routine = make()
             if routine is not None:
-                routines[key] = routine
-        data = marshal.dumps(routines)
+                routines[name] = routine
+        data = marshal.dumps((self._source(), routines))
         temporary = f"{self._path}.{os.getpid()}"
         try:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
@@ -150,5 +163,10 @@ def _beside_bytecode() -> str:
     return os.path.splitext(cached)[0] + ".routines" if cached else ""
 
 
-SHELF: Final = Shelf(_beside_bytecode())
+@functools.cache
+def _source() -> str:
+    return marks_of("runtime/machine")
+
+
+SHELF: Final = Shelf(_beside_bytecode(), _source)
 atexit.register(SHELF.write)

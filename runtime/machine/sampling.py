@@ -44,13 +44,13 @@ class Sampler:
         self._buffer = (ctypes.c_uint64 * (_SAMPLES // 8 + room))()
         self._buffer[_ROOM // 8] = room
         symbols: dict[str, object] = {
-            "BUFFER": hex(ctypes.addressof(self._buffer)),
             "UC_RIP": 168,
             "COUNT": _COUNT,
             "ROOM": _ROOM,
             "SAMPLES": _SAMPLES,
         }
-        self._handler = machine.emit(_HANDLER, symbols)
+        addresses = {"BUFFER": ctypes.addressof(self._buffer)}
+        self._handler = machine.routine("sample", lambda: (_HANDLER, symbols), addresses)
         self._before = (0, 0)
         self.running = False
 

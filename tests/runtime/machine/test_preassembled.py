@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from brolga.runtime.machine import assembler, preassembled
-from brolga.runtime.machine.preassembled import ABSOLUTE, NEAR, SHORT, Routine, Shelf, analyse, link
+from brolga.runtime.machine.preassembled import ABSOLUTE, NEAR, SHORT, OutOfReachError, Routine, Shelf, analyse, link
 
 _TEXT = """
     mov rax, {OBJECT}
@@ -59,7 +59,8 @@ def test_short_jumps_do_not_reach_everywhere() -> None:
     routine = _routine("jmp {NEAR_BY}", {"NEAR_BY": _BASE + 64})
     assert routine is not None and [fixup[1] for fixup in routine[1]] == [SHORT]
     assert link(routine, {"NEAR_BY": _BASE - 64}, _BASE) == _assemble("jmp {NEAR_BY}", {"NEAR_BY": _BASE - 64}, _BASE)
-    assert link(routine, {"NEAR_BY": _BASE + 1000}, _BASE) is None
+    with pytest.raises(OutOfReachError):
+        link(routine, {"NEAR_BY": _BASE + 1000}, _BASE)
 
 
 @pytest.mark.parametrize("text", ["mov rax, {OBJECT} * 2", "mov rax, {OBJECT} & 0xfffffffffffff000"])
@@ -69,11 +70,16 @@ def test_what_fixups_cannot_express_is_not_kept(text: str) -> None:
 
 def test_shelves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "new" / "shelf"
+    sources = ["one"]
+
+    def source() -> str:
+        return sources[0]
+
     routine: Routine = (b"\xc3", ((0, NEAR, "A", -4),))
-    shelf = Shelf(str(path))
-    assert shelf.find(b"a") is None
-    shelf.add(b"a", lambda: routine)
-    shelf.add(b"b", lambda: None)
+    shelf = Shelf(str(path), source)
+    assert shelf.find("a") is None
+    shelf.add("a", lambda: routine)
+    shelf.add("b", lambda: None)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "dont_write_bytecode", True)
         shelf.write()
@@ -81,22 +87,32 @@ def test_shelves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     shelf.write()
     assert os.listdir(path.parent) == ["shelf"]
-    assert Shelf(str(path)).find(b"a") == routine and Shelf(str(path)).find(b"b") is None
+    assert Shelf(str(path), source).find("a") == routine and Shelf(str(path), source).find("b") is None
 
-    other = Shelf(str(path))
-    other.add(b"c", lambda: (b"\x90", ()))
+    other = Shelf(str(path), source)
+    other.add("c", lambda: (b"\x90", ()))
     other.write()
-    assert Shelf(str(path)).find(b"a") == routine
+    assert Shelf(str(path), source).find("a") == routine
+
+    sources[0] = "another"
+    assert Shelf(str(path), source).find("a") is None
+    sources[0] = "one"
 
     data = path.read_bytes()
     for damaged in (data[:-1], data[:20], b"", bytes([data[0] ^ 1]) + data[1:], data[:-1] + bytes([data[-1] ^ 1])):
         path.write_bytes(damaged)
-        assert Shelf(str(path)).find(b"a") is None
+        assert Shelf(str(path), source).find("a") is None
     for place in ("/proc/nowhere/shelf", ""):
-        nowhere = Shelf(place)
-        nowhere.add(b"a", lambda: routine)
+        nowhere = Shelf(place, source)
+        nowhere.add("a", lambda: routine)
         nowhere.write()
-        assert Shelf(place).find(b"a") is None
+        assert Shelf(place, source).find("a") is None
+    path.write_bytes(data)
+    sources[0] = "another"
+    another = Shelf(str(path), source)
+    another.add("d", lambda: routine)
+    another.write()
+    assert another.find("d") == routine and Shelf(str(path), source).find("a") is None
 
 
 def test_the_assembler_is_not_loaded_twice(tmp_path: Path) -> None:
@@ -122,10 +138,11 @@ def test_every_routine_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     from brolga.runtime.platform.linux import LinuxPlatform
     from brolga.runtime.platform.minimal import MinimalPlatform
 
-    shelf = Shelf("")
+    shelf = Shelf("", str)
     monkeypatch.setattr(assembler, "SHELF", shelf)
+    monkeypatch.setattr(sys.modules[Machine.__module__], "SHELF", shelf)
     for platform in (LinuxPlatform(), MinimalPlatform()):
         Machine(platform)
-    assert len(shelf._new) > 20
+    assert len(shelf._new) > 40
     assert all(make() is not None for make in shelf._new.values())
     assert preassembled.SHELF is not shelf
