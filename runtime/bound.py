@@ -18,13 +18,12 @@ from .machine import (
     Machine,
     MemoryBlock,
     any_machine,
-    bind_buffer,
-    buffer_type,
     enable_method_calls,
     enable_vectorcall,
     forbid_changes,
     from_bits,
 )
+from .machine.buffers import bind_buffer, buffer_type
 from .memory import Memory, MemoryData
 from .module import Module
 from .store import Store

@@ -16,7 +16,6 @@ machine/machine    `Machine`: one per platform, everything below is reached thro
 from __future__ import annotations
 
 from .awaitables import is_async
-from .buffers import bind_buffer, buffer_type
 from .code import CodeSpace, find_code
 from .entry import EntryPoint, enable_method_calls, enable_vectorcall, forbid_changes
 from .host import HostFunction
@@ -43,8 +42,6 @@ __all__ = [
     "StoreState",
     "Site",
     "any_machine",
-    "bind_buffer",
-    "buffer_type",
     "enable_method_calls",
     "enable_vectorcall",
     "forbid_changes",

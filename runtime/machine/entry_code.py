@@ -1,9 +1,5 @@
 """Machine code of entry points: a vectorcall function per signature, and the generic one that leads to Python.
 
-There are three kinds of entry points: BY_STORE, called with the store as first argument; BOUND, called without; and METHOD, a method
-descriptor in the class of instances. Its first argument is such an instance, which holds the addresses of the records of its functions
-in a bytes object, and ENTRY_RECORD is an offset in that object.
-
 A vectorcall function gets the callable in rdi, its arguments in rsi (the store first), their number in rdx (bit 63 is a flag), the
 names of keyword arguments in rcx. The fast ones take int and float objects only and convert what is in range; anything else
 goes to the slow one, which does the same call with Python's help and has the error messages.
@@ -17,24 +13,8 @@ from brolga.jit.wasm.types import F32, F64, I32, I64, IR_TYPE, FuncType
 from brolga.jit.x64.abi import ARG_GPRS, ARG_XMMS, ON_STACK, RESULT_GPRS, RESULT_XMMS, XMM0, assign, stack_slots
 
 from . import layout as L
+from .entry_layout import BOUND, METHOD, NUMBERS, RECORDS_OF_INSTANCE
 from .integers import DIGIT_OFFSET, SIGN_OFFSET, read_small_int
-
-BY_STORE: Final = 0
-BOUND: Final = 1
-METHOD: Final = 2
-KINDS: Final = 3
-
-# The instance of an entry point type, after the object header. STORE is compared only, with the first argument or, of a
-# METHOD, with its class; Python attributes own it.
-ENTRY_VECTORCALL: Final = 16
-ENTRY_RECORD: Final = 24
-ENTRY_STORE: Final = 32
-ENTRY_SIZE: Final = 40
-
-TYPE_OF_OBJECT: Final = 8  # ob_type
-VALUE_OF_FLOAT: Final = 16  # ob_fval
-RECORDS_OF_INSTANCE: Final = 16  # the first slot of a class whose base is `object`
-BYTES_OF_OBJECT: Final = 32  # ob_sval
 
 MOST_FAST_PARAMS: Final = 32
 MOST_FAST_RESULTS: Final = 16
@@ -58,7 +38,6 @@ REGISTER_NAMES: Final = [
     "r14",
     "r15",
 ]
-NUMBERS: Final = frozenset((I32, I64, F32, F64))
 
 # rdi callable, rsi arguments, rdx count and flag, rcx keyword names or 0: calls HOOK_SLOW_CALL(callable, *arguments).
 SLOW_CALL: Final = """

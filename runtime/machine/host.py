@@ -21,7 +21,7 @@ from brolga.jit.wasm.types import FuncType
 from . import layout as L
 from .awaitables import is_async, is_awaitable, suspend
 from .calls import call_layout, read_args, write_results
-from .entry_code import NUMBERS
+from .entry_layout import NUMBERS
 from .state import StoreState
 from .values import from_bits, signature_id, to_bits
 

@@ -12,7 +12,8 @@ from brolga.jit.wasm.types import F32, I32, I64, FuncType
 
 from . import layout as L
 from .calls import STACK_WORD, call_layout
-from .entry_code import BOXING, NUMBERS
+from .entry_code import BOXING
+from .entry_layout import NUMBERS
 
 MOST_FAST_PARAMS: Final = 32
 

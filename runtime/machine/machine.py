@@ -29,7 +29,7 @@ from .arena import CodeArena
 from .calls import call_layout, read_results, write_args
 from .code import CodeSpace, compile_pad
 from .entry import slow_call
-from .entry_code import KINDS, fast_entry, has_fast_entry
+from .entry_layout import KINDS
 from .fault_handlers import FAULTS, FaultHandlers
 from .forking import forget_imports
 from .host import HostFunction, builtin_dispatch
@@ -242,8 +242,7 @@ class Machine:
         """The vectorcall function for entry points of this type: the slow one as long as nobody wanted to `make` the fast one."""
         entries = self._entries[kind]
         if make and type not in entries:
-            made = self._fast(f"entry {kind} {type}", partial(fast_entry, type, kind)) if has_fast_entry(type) else 0
-            entries[type] = made or self._slow_call
+            entries[type] = self._fast(f"entry {kind} {type}", partial(_entry_source, type, kind)) or self._slow_call
         return entries.get(type, self._slow_call)
 
     def host_code(self, type: FuncType, make: bool = False) -> int:
@@ -442,6 +441,12 @@ class Machine:
 def _sizes(addresses: dict[str, int]) -> str:
     """The assembler chooses encodings by the size of numbers."""
     return "".join([str((address >= 1 << 31) + (address >= 1 << 32)) for address in addresses.values()])
+
+
+def _entry_source(type: FuncType, kind: int) -> tuple[str, dict[str, object]] | None:
+    from .entry_code import fast_entry, has_fast_entry
+
+    return fast_entry(type, kind) if has_fast_entry(type) else None
 
 
 def _host_source(type: FuncType) -> tuple[str, dict[str, object]] | None:

@@ -13,12 +13,13 @@ from brolga.jit.code import TRAP_CALL_SIZE
 
 from ..platform.linux import SA_ONSTACK, SA_SIGINFO
 from . import bulk
-from . import entry_code as C
 from . import entry_exit as E
+from . import entry_layout as Y
 from . import fiber_code as F
 from . import host_calls as H
 from . import signals as S
 from . import trap_exits as T
+from .entry_code import MOST_SLOW_ARGUMENTS, SLOW_CALL
 from .variant import Variant
 
 _TEXTS: Final = {
@@ -34,7 +35,7 @@ _TEXTS: Final = {
     "BUILTIN": H.BUILTIN_GENERIC,
     "HOST": H.HOST_GENERIC,
     "RAW_ENTRY": E.RAW_ENTRY,
-    "SLOW_CALL": C.SLOW_CALL,
+    "SLOW_CALL": SLOW_CALL,
     "SAFEPOINT": S.SAFEPOINT,
     "DIVERSION_HANDLER": S.DIVERSION_HANDLER,
     "PYTHON_HANDLER": S.PYTHON_HANDLER,
@@ -75,11 +76,11 @@ def symbols_of(variant: Variant) -> dict[str, object]:
         **{name: value for name, value in vars(trap_codes).items() if isinstance(value, int)},
         "TRAP_CALL_SIZE": TRAP_CALL_SIZE,
         "SIZE_OF_TUPLE": tuple.__basicsize__ - 8,  # ob_size, the last field of the fixed part
-        "ENTRY_RECORD": C.ENTRY_RECORD,
-        "ENTRY_STORE": C.ENTRY_STORE,
-        "MOST_SLOW_ARGUMENTS": C.MOST_SLOW_ARGUMENTS,
-        "TYPE_OF_OBJECT": C.TYPE_OF_OBJECT,
-        "VALUE_OF_FLOAT": C.VALUE_OF_FLOAT,
+        "ENTRY_RECORD": Y.ENTRY_RECORD,
+        "ENTRY_STORE": Y.ENTRY_STORE,
+        "MOST_SLOW_ARGUMENTS": MOST_SLOW_ARGUMENTS,
+        "TYPE_OF_OBJECT": Y.TYPE_OF_OBJECT,
+        "VALUE_OF_FLOAT": Y.VALUE_OF_FLOAT,
         **E.MACROS,
         **H.MACROS,
         "PUSH_GS": E.PUSH_GS_USED if gs else E.PUSH_GS_UNUSED,

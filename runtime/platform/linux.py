@@ -7,7 +7,6 @@ space applications" of the kernel's documentation.
 from __future__ import annotations
 
 import ctypes
-import mmap
 import os
 import signal
 from typing import Final
@@ -17,8 +16,11 @@ from .interface import CodeMemory, Platform, PlatformError
 PAGE: Final = 4096
 
 PROT_NONE: Final = 0
-PROT_RW: Final = mmap.PROT_READ | mmap.PROT_WRITE
-PROT_RX: Final = mmap.PROT_READ | mmap.PROT_EXEC
+PROT_RW: Final = 3
+PROT_RX: Final = 5
+MAP_SHARED: Final = 1
+MAP_PRIVATE: Final = 2
+MAP_ANONYMOUS: Final = 0x20
 MAP_NORESERVE: Final = 0x4000
 MAP_FAILED: Final = (1 << 64) - 1
 MREMAP_MAYMOVE: Final = 1
@@ -120,7 +122,7 @@ class LinuxPlatform(Platform):
 
     def _map_twice(self, size: int) -> CodeMemory | None:
         """Through a memfd, or else (sealed memfds, old sandboxes) through a shared anonymous mapping that mremap doubles."""
-        flags = mmap.MAP_SHARED | MAP_NORESERVE
+        flags = MAP_SHARED | MAP_NORESERVE
         fd = self._memfd(size)
         if fd >= 0:
             writable = _map(0, size, PROT_RW, flags, fd)
@@ -130,7 +132,7 @@ class LinuxPlatform(Platform):
                 libc.madvise(executable, size, MADV_DONTDUMP)
                 return CodeMemory(writable, executable, size)
             self._unmap_pair(writable, executable, size)
-        writable = _map(0, size, PROT_RW, flags | mmap.MAP_ANONYMOUS, -1)
+        writable = _map(0, size, PROT_RW, flags | MAP_ANONYMOUS, -1)
         if not writable:
             return None
         doubled = libc.mremap(writable, 0, size, MREMAP_MAYMOVE, None)
@@ -181,8 +183,10 @@ class LinuxPlatform(Platform):
         self._unmap_pair(memory.writable, memory.executable, memory.size)
 
     def allocate(self, size: int) -> tuple[int, object]:
+        import mmap  # a shared library, for systems that refuse reservations
+
         try:
-            area = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            area = mmap.mmap(-1, max(size, 1), flags=MAP_PRIVATE | MAP_ANONYMOUS)
         except (OSError, MemoryError, OverflowError) as error:
             raise PlatformError(f"no memory for {size} bytes") from error
         return ctypes.addressof(ctypes.c_char.from_buffer(area)), area
@@ -190,7 +194,7 @@ class LinuxPlatform(Platform):
     # Reservations.
 
     def reserve(self, size: int) -> int:
-        address = _map(0, size, PROT_NONE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE, -1)
+        address = _map(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1)
         if not address:
             raise PlatformError(f"no address space for {size} bytes")
         return address

@@ -17,8 +17,9 @@ from typing import Final
 import pytest
 
 from brolga import Config, Engine, Instance, Module, Store, Trap, WasmtimeError, wat2wasm
-from brolga.jit import cache_format
+from brolga.jit import code
 from brolga.jit.cache_format import digest
+from brolga.runtime import build
 from brolga.runtime import cache as cache_module
 from brolga.runtime import module as module_module
 from brolga.runtime.cache import (
@@ -138,24 +139,26 @@ def test_keys(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_builds_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By each file of the compiler; an installed one that is compiled by the list of its files, which is quicker."""
     package = tmp_path / "brolga"
-    files = [package / "ir" / "rules" / "fold.py", package / "jit" / "cache_format.py", package / "regalloc" / "spill.py"]
+    files = [package / "ir" / "rules" / "fold.py", package / "jit" / "code.py", package / "regalloc" / "spill.py"]
     for file in files:
         file.parent.mkdir(parents=True)
         file.write_text("a = 1\n")
-    monkeypatch.setattr(cache_format, "__file__", str(files[1]))
-    build = cache_module._build.__wrapped__
+    monkeypatch.setattr(code, "__file__", str(files[1]))
+
+    def marks() -> str:
+        return build.marks_of("ir", "jit", "regalloc")
 
     def builds(change: Path) -> bool:
         """Whether the build is another after a change that leaves the size as it is."""
-        before = build()
-        assert before == build()
+        before = marks()
+        assert before == marks()
         os.utime(change, ns=(1, change.stat().st_mtime_ns + 1))
-        return build() != before
+        return marks() != before
 
     for compiled in (False, True):
-        monkeypatch.setattr(cache_module, "COMPILED", compiled)
+        monkeypatch.setattr(build, "COMPILED", compiled)
         assert all(builds(file) for file in files)
-    record = tmp_path / f"brolga-{cache_module.VERSION}.dist-info" / "RECORD"
+    record = tmp_path / f"brolga-{build.VERSION}.dist-info" / "RECORD"
     record.parent.mkdir()
     record.touch()
     assert builds(record) and builds(files[1]) and not builds(files[0])

@@ -21,7 +21,7 @@ from brolga.jit.x64 import emit
 from brolga.jit.x64.buffer import CodeBuffer
 from brolga.jit.x64.frame import Frame
 from brolga.runtime.machine import machine
-from brolga.runtime.machine.entry_code import ENTRY_VECTORCALL
+from brolga.runtime.machine.entry_layout import ENTRY_VECTORCALL
 
 from ...fuzz.programs import generate
 from ...jit.x64.epilogues import confused, forgetful

@@ -14,7 +14,8 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, I32, I64, FuncType
 from brolga.runtime.machine import EntryPoint, enable_vectorcall, from_bits, to_bits, values
 from brolga.runtime.machine import entry as entry_module
-from brolga.runtime.machine.entry_code import BY_STORE, has_fast_entry
+from brolga.runtime.machine.entry_code import has_fast_entry
+from brolga.runtime.machine.entry_layout import BY_STORE
 
 from .test_calls import SIGNATURES, shuffle_code
 from .world import WasmTrap, World, call_import, function, i32_i32, nothing
