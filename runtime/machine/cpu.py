@@ -53,6 +53,7 @@ class Cpu:
 
     def __init__(self, cpuid: int, xgetbv: int) -> None:
         self._cpuid = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)(cpuid)
+        self._leaves: dict[tuple[int, int], ctypes.Array[ctypes.c_uint32]] = {}  # each takes long on a virtual machine
         basic = self._leaf(0)[0]
         extended = self._leaf(0x8000_0000)[0]
         self.avx_state: Final = (
@@ -72,8 +73,10 @@ class Cpu:
         self.keys_offset: Final = self._leaf(13, _PKRU_STATE)[_EBX] if has_keys else 0
 
     def _leaf(self, leaf: int, subleaf: int = 0) -> ctypes.Array[ctypes.c_uint32]:
-        out = (ctypes.c_uint32 * 4)()
-        self._cpuid(leaf, subleaf, ctypes.addressof(out))
+        out = self._leaves.get((leaf, subleaf))
+        if out is None:
+            out = self._leaves[leaf, subleaf] = (ctypes.c_uint32 * 4)()
+            self._cpuid(leaf, subleaf, ctypes.addressof(out))
         return out
 
     def _bit(self, leaf: int, register: int, bit: int) -> bool:

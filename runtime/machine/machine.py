@@ -195,12 +195,15 @@ class Machine:
         """C functions are too far for a rel32: each gets a `jmp [rip]; address` within reach."""
         start = self.arena.reserve_stub(_THUNK_SIZE * (len(_C_API) + len(_C_LIBRARY)))
         thunks: list[bytes] = []
-        for names, library in ((_C_API, ctypes.pythonapi), (_C_LIBRARY, ctypes.CDLL(None))):
-            for name in names:
-                address = ctypes.c_void_p.from_buffer(library[name]).value
-                assert address is not None
-                self._addresses[name] = start + _THUNK_SIZE * len(thunks)
-                thunks.append(_THUNK.pack(_JMP_NEXT_WORD, address))
+        find = ctypes.CDLL(None).dlsym  # ctypes has no way to an address that does not lead through an object for each function
+        find.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        find.restype = ctypes.c_void_p
+        for name in (*_C_API, *_C_LIBRARY):
+            address = find(ctypes.pythonapi._handle, name.encode())
+            if not address:
+                raise PlatformError(f"there is no {name} in this process")
+            self._addresses[name] = start + _THUNK_SIZE * len(thunks)
+            thunks.append(_THUNK.pack(_JMP_NEXT_WORD, address))
         self.arena.write(start, b"".join(thunks))
 
     def _add_hooks(self) -> None:
