@@ -148,7 +148,7 @@ def start(engine: str, job: dict[str, Any], cache: Path | None) -> Start:
 
 
 def measure_starts(program: Program, engines: list[str], count: int, directory: Path) -> dict[str, dict[str, Start]]:
-    """Medians of `count` starts. Caches, in `directory`, are empty at first."""
+    """Medians of `count` starts, engines in turn. Caches, in `directory`, are empty at first."""
     job = make_job(program, False, directory)
     states = [(engine, state) for engine in engines for state in ("cold", "warm") if state == "cold" or engine in CACHING]
     files = {engine: directory / f"{engine}.toml" for engine in CACHING}
@@ -157,7 +157,7 @@ def measure_starts(program: Program, engines: list[str], count: int, directory: 
     found: dict[tuple[str, str], list[Start]] = {state: [] for state in states}
     outputs = set()
     for place in range(count + 1):
-        for engine, state in states:
+        for engine, state in states if place % 2 else reversed(states):  # no engine always comes behind the same other
             if place == 0 and state == "cold":
                 continue  # the first round fills the caches
             one = start(engine, job, files[engine] if state == "warm" else None)
@@ -234,14 +234,20 @@ def mean(results: dict[str, Measured], other: str) -> Ratio:
 
 
 def print_starts(results: dict[str, Measured], console: Console) -> None:
-    table = Table(title="start to first result: wall s (processor s); peak MB of the cold start")
+    table = Table(title="start to first result: wall ms (processor ms); peak MB of the cold start")
     states = [(engine, state) for engine, found in next(iter(results.values())).starts.items() for state in found]
     engines = list(dict.fromkeys(engine for engine, _ in states))
     shown = {engine: "node" if engine == "turbofan" else engine for engine in engines}
+    both = set(CACHING) <= set(engines)
     _add_columns(table, "program", *[f"{shown[engine]} {state}" for engine, state in states])
+    _add_columns(table, *["warm: brolga / wasmtime"] * both)
     _add_columns(table, *[f"{shown[engine]} MB" for engine in engines])
     for name, found in results.items():
-        cells = [f"{one.wall:.2f} ({one.processor:.2f})" for engine, state in states for one in [found.starts[engine][state]]]
+        cells = [
+            f"{one.wall * 1e3:.0f} ({one.processor * 1e3:.0f})" for engine, state in states for one in [found.starts[engine][state]]
+        ]
+        if both:
+            cells.append(f"{found.starts['brolga']['warm'].wall / found.starts['wasmtime']['warm'].wall:.2f}")
         cells += [f"{found.starts[engine]['cold'].peak / 1e6:.0f}" for engine in engines]
         table.add_row(name, *cells)
     console.print(table)

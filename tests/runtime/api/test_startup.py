@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -18,9 +19,52 @@ SLOW: Final = {
 }
 # Of ours, what the compiler has beyond the types that it shares with runtime.
 COMPILER: Final = {
-    *("ir.builder", "ir.rules", "ir.passes", "jit.compile", "jit.wasm.translate", "jit.wasm.translate_state", "jit.x64.lower"),
+    *(
+        "ir.builder",
+        "ir.rules",
+        "ir.passes",
+        "jit.compile",
+        "jit.wasm.translate",
+        "jit.wasm.translate_state",
+        "jit.x64.lower",
+    ),
     *("jit.x64.emit", "jit.x64.insts", "regalloc.spill", "regalloc.color", "regalloc.liveness"),
 }
+# Of ours, what a program that finds its code in the cache does without, unless it uses just that.
+LATE: Final = {
+    *(
+        "ir.function",
+        "ir.opcodes",
+        "jit.phases",
+        "jit.wasm.decode",
+        "jit.wasm.opcodes",
+        "jit.wasm.operators",
+        "jit.wasm.validate",
+    ),
+    *("jit.x64.allocatable", "regalloc.operand"),
+    *(
+        "runtime.bound",
+        "runtime.fuel",
+        "runtime.install",
+        "runtime.load",
+        "runtime.perf_map",
+        "runtime.platform.minimal",
+    ),
+    *("runtime.shared_memory", "runtime.startup_fuel", "runtime.tag", "runtime.trap_code"),
+    *("runtime.machine.assembler", "runtime.machine.buffers", "runtime.machine.bulk", "runtime.machine.entry_code"),
+    *(
+        "runtime.machine.entry_exit",
+        "runtime.machine.fiber_code",
+        "runtime.machine.fibers",
+        "runtime.machine.host_calls",
+    ),
+    *("runtime.machine.host_code", "runtime.machine.integers", "runtime.machine.routines", "runtime.machine.sampling"),
+    *("runtime.machine.signals", "runtime.machine.timeouts", "runtime.machine.trap_exits"),
+    *("runtime.wasi.path_calls", "runtime.wasi.poll_calls", "runtime.wasi.resolve", "runtime.wasi.time_calls"),
+}
+# And of others.
+LATE_LIBRARIES: Final = {"fcntl", "heapq", "mmap", "select"}
+MOST_MODULES: Final = 82  # of ours, in such a program: each takes 0.1 ms
 HELLO: Final = r"""(module
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
@@ -79,3 +123,78 @@ def test_the_end_of_a_process_does_not_look_for_garbage(tmp_path: Path) -> None:
     code = "import gc, brolga.__main__ as it\nassert not gc.get_freeze_count()\nit.main()\nprint(len(gc.get_objects()) < 100)"
     _, output = _imported(code, "run", "-C", "cache=n", str(module))
     assert output == "hello\nTrue\n"
+
+
+_EMBEDDED: Final = """
+import sys, brolga
+config = brolga.Config()
+config.cache = sys.argv[1]
+store = brolga.Store(brolga.Engine(config))
+wasi = brolga.WasiConfig()
+wasi.inherit_stdout()
+store.set_wasi(wasi)
+linker = brolga.Linker(store.engine)
+linker.define_wasi()
+instance = linker.instantiate(store, brolga.Module.from_file(store.engine, sys.argv[2]))
+instance.exports(store)["_start"](store)
+"""
+
+
+def test_second_run_in_a_program(tmp_path: Path) -> None:
+    module = tmp_path / "hello.wasm"
+    module.write_bytes(wat2wasm(HELLO))
+    configuration = tmp_path / "cache.toml"
+    configuration.write_text(f'[cache]\ndirectory = "{tmp_path / "cache"}"\n')
+    bytecode = {"PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+    before, _ = _imported("pass", environment=bytecode)
+    for _ in range(2):
+        modules, output = _imported(_EMBEDDED, str(configuration), str(module), environment=bytecode)
+        assert output == "hello\n"
+    ours = {name.removeprefix("brolga.") for name in modules if name.startswith("brolga.")}
+    assert all(importlib.util.find_spec(f"brolga.{name}") for name in LATE)  # their names are right
+    assert not ours & {*LATE, *COMPILER}
+    assert not (modules - before) & {*SLOW, *LATE_LIBRARIES}
+    assert len(ours) <= MOST_MODULES
+
+
+def test_wasi_is_not_imported_for_nothing() -> None:
+    modules, _ = _imported(
+        "import brolga; s = brolga.Store(); brolga.Instance(s, brolga.Module(s.engine, b'\\0asm\\1\\0\\0\\0'), [])"
+    )
+    assert {name for name in modules if name.startswith("brolga.runtime.wasi.")} <= {
+        "brolga.runtime.wasi.abi",
+        "brolga.runtime.wasi.function",
+    }
+
+
+def test_late_names() -> None:
+    """Names of the package whose modules are imported when somebody asks are as all others."""
+    _, output = _imported("import brolga; print(*sorted({*brolga.__all__} - {*vars(brolga)}))")
+    late = output.split()
+    assert late == sorted(late) and {"TrapCode", "WasiConfig", "load"} <= set(late)
+    _, output = _imported(
+        "import brolga, pickle\n"
+        "assert {*brolga.__all__} <= {*dir(brolga)}\n"
+        "assert pickle.loads(pickle.dumps(brolga.TrapCode.INTERRUPT)) is brolga.TrapCode.INTERRUPT\n"
+        "from brolga import *\n"
+        "print(all(name in globals() for name in brolga.__all__), load is brolga.load)\n"
+        "print(hasattr(brolga, 'nothing'))\n"
+        "try: brolga.nothing\n"
+        "except AttributeError as error: print(error)"
+    )
+    assert output.splitlines() == ["True True", "False", "module 'brolga' has no attribute 'nothing'"]
+
+
+def test_late_names_on_several_threads() -> None:
+    _, output = _imported(
+        "import brolga, threading\n"
+        "together, found = threading.Barrier(8), []\n"
+        "def use(name):\n"
+        "    together.wait()\n"
+        "    found.append(getattr(brolga, name))\n"
+        "threads = [threading.Thread(target=use, args=[name]) for name in ('WasiConfig', 'load', 'Tag', 'DirPerms') * 2]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "print(len(found), len({*map(id, found)}))"
+    )
+    assert output == "8 4\n"
