@@ -16,8 +16,6 @@ from brolga.jit.wasm import types as wasm
 
 LARGE_BODY: Final = 16 << 10  # bytes of wasm, some 9,000 operators, which take 6 MB
 
-_malloc_trim: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of the GNU C library
-
 
 def give_memory_back() -> None:
     """Let the system have the memory that compiling a large function has left free.
@@ -36,8 +34,9 @@ def give_memory_back() -> None:
             gc.collect()
         finally:
             gc.unfreeze()
-    if _malloc_trim is not None:
-        _malloc_trim(0)
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of the GNU C library
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 @final

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from .memory import MemoryData
     from .wasi.context import WasiConfig, WasiContext
 
+    class ExternHolder(Protocol):
+        """A table or global of type externref."""
+
+        def extern_numbers(self) -> Iterable[int]:
+            """The references in it."""
+
 
 @final
 class StoreLimits:
@@ -45,13 +51,6 @@ class StoreLimits:
         self.instances = instances
         self.tables = tables
         self.memories = memories
-
-
-class ExternHolder(Protocol):
-    """A table or global of type externref."""
-
-    def extern_numbers(self) -> Iterable[int]:
-        """The references in it."""
 
 
 @final

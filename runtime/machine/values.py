@@ -9,9 +9,18 @@ import struct
 from collections.abc import Callable
 from itertools import count
 from operator import index
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, VALUE_TYPE_NAMES, FuncType
+
+if TYPE_CHECKING:
+
+    class TypedValue(Protocol):
+        """A value that knows its type."""
+
+        def of_type(self, code: int) -> object:
+            """The plain value, or TypeError if it is of another type."""
+
 
 # Given (store object, raw bits, value type): the Python object of a reference.
 ReferenceToPython = Callable[[object, int, int], object]
@@ -65,13 +74,6 @@ def set_reference_converters(to_python: ReferenceToPython, from_python: Referenc
     global _reference_to_python, _reference_from_python
     _reference_to_python = to_python
     _reference_from_python = from_python
-
-
-class TypedValue(Protocol):
-    """A value that knows its type."""
-
-    def of_type(self, code: int) -> object:
-        """The plain value, or TypeError if it is of another type."""
 
 
 _typed_values: tuple[type[TypedValue], ...] = ()

@@ -1,6 +1,6 @@
 """WASI preview 1.
 
-abi            numbers and record layouts        context   WasiConfig, and the descriptor table of a program
+abi            numbers and record layouts        context   WasiConfig, and the descriptor table of a program; permissions
 guest          the guest's memory                descriptors   streams, files, directories
 resolve        paths that cannot leave a directory
 process_calls, fd_calls, path_calls, time_calls, poll_calls  the functions

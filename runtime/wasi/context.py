@@ -6,8 +6,7 @@ import os
 import sys
 from bisect import insort
 from collections.abc import Iterable
-from enum import Enum
-from typing import final
+from typing import TYPE_CHECKING, Final, final
 
 from brolga.ir.errors import WasmtimeError
 
@@ -17,23 +16,16 @@ from ..managed import Consumable
 from .abi import BADF, NOTDIR, WasiError
 from .descriptors import Descriptor, Directory, File, InputStream, OutputStream, Sink
 
+if TYPE_CHECKING:
+    from .permissions import DirPerms, FilePerms
+
 Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
-class DirPerms(Enum):
-    """What a guest may do with a preopened directory."""
-
-    READ_ONLY = 1
-    WRITE_ONLY = 2
-    READ_WRITE = 3
-
-
-class FilePerms(Enum):
-    """The most that a guest may do with the files of a preopened directory."""
-
-    READ_ONLY = 1
-    WRITE_ONLY = 2
-    READ_WRITE = 3
+# Values of DirPerms and FilePerms: the first two are bits.
+_READ: Final = 1
+_WRITE: Final = 2
+_READ_AND_WRITE: Final = 3
 
 
 class WasiConfig(Consumable):
@@ -116,20 +108,20 @@ class WasiConfig(Consumable):
         self,
         path: Path,
         guest_path: str,
-        dir_perms: bool | DirPerms = DirPerms.READ_WRITE,
-        file_perms: FilePerms = FilePerms.READ_WRITE,
+        dir_perms: bool | DirPerms | None = None,
+        file_perms: FilePerms | None = None,
         fs_mutable: bool = True,
     ) -> None:
         """Give the program the directory `path` under the name `guest_path`.
 
         The third argument may be a bool, as in wasmtime 50 (`fs_mutable`: directory and files may be changed), or a
-        DirPerms followed by a FilePerms, as before.
+        DirPerms followed by a FilePerms, as before. By default everything is allowed.
         """
         if isinstance(dir_perms, bool):
             fs_mutable = dir_perms
-            dir_perms = DirPerms.READ_WRITE
-        mutable = fs_mutable and bool(dir_perms.value & DirPerms.WRITE_ONLY.value)
-        files_writable = fs_mutable and bool(file_perms.value & FilePerms.WRITE_ONLY.value)
+            dir_perms = None
+        directory: int = _READ_AND_WRITE if dir_perms is None else dir_perms.value
+        files: int = _READ_AND_WRITE if file_perms is None else file_perms.value
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
@@ -138,10 +130,10 @@ class WasiConfig(Consumable):
             Directory(
                 fd,
                 guest_path.encode(),
-                readable=bool(dir_perms.value & DirPerms.READ_ONLY.value),
-                mutable=mutable,
-                files_readable=bool(file_perms.value & FilePerms.READ_ONLY.value),
-                files_writable=files_writable,
+                readable=bool(directory & _READ),
+                mutable=fs_mutable and bool(directory & _WRITE),
+                files_readable=bool(files & _READ),
+                files_writable=fs_mutable and bool(files & _WRITE),
             )
         )
 

@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from brolga.runtime.shared_memory import SharedMemory
     from brolga.runtime.tag import Tag
     from brolga.runtime.trap_code import TrapCode
-    from brolga.runtime.wasi.context import DirPerms, FilePerms, WasiConfig
+    from brolga.runtime.wasi.context import WasiConfig
+    from brolga.runtime.wasi.permissions import DirPerms, FilePerms
 
 __version__ = VERSION
 
@@ -110,8 +111,8 @@ __all__ = [
 
 # What many programs do not use, by the module that it comes from: imported when somebody asks for it, so that others start faster.
 _LATE: Final = {
-    "DirPerms": "wasi.context",
-    "FilePerms": "wasi.context",
+    "DirPerms": "wasi.permissions",
+    "FilePerms": "wasi.permissions",
     "SharedMemory": "shared_memory",
     "Tag": "tag",
     "TrapCode": "trap_code",

@@ -60,7 +60,13 @@ LATE: Final = {
     ),
     *("runtime.machine.host_code", "runtime.machine.integers", "runtime.machine.routines", "runtime.machine.sampling"),
     *("runtime.machine.signals", "runtime.machine.timeouts", "runtime.machine.trap_exits"),
-    *("runtime.wasi.path_calls", "runtime.wasi.poll_calls", "runtime.wasi.resolve", "runtime.wasi.time_calls"),
+    *(
+        "runtime.wasi.path_calls",
+        "runtime.wasi.permissions",
+        "runtime.wasi.poll_calls",
+        "runtime.wasi.resolve",
+        "runtime.wasi.time_calls",
+    ),
 }
 # And of others.
 LATE_LIBRARIES: Final = {"fcntl", "heapq", "mmap", "select"}
