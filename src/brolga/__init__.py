@@ -1,52 +1,44 @@
 """Brolga: a WebAssembly JIT compiler and runtime. Names and signatures are those of the PyPI package `wasmtime`."""
 
-import gc
 import importlib
 from typing import TYPE_CHECKING, Final
 
-# Modules are thousands of objects that stay, and no garbage: while they are made, looking for it would take a tenth of the time.
-_collecting = gc.isenabled()
-gc.disable()
-try:
-    from brolga.ir.errors import (
-        BrolgaError,
-        CompileError,
-        DecodeError,
-        LimitError,
-        LinkError,
-        UnsupportedError,
-        ValidationError,
-        WasmtimeError,
-    )
-    from brolga.runtime.config import Config
-    from brolga.runtime.engine import Engine
-    from brolga.runtime.functions import Caller, Func
-    from brolga.runtime.globals import Global
-    from brolga.runtime.instance import Instance
-    from brolga.runtime.linker import InstancePre, Linker
-    from brolga.runtime.managed import Managed
-    from brolga.runtime.memory import Memory
-    from brolga.runtime.module import Module
-    from brolga.runtime.store import Store, StoreContext, Storelike
-    from brolga.runtime.table import Table
-    from brolga.runtime.text import wat2wasm
-    from brolga.runtime.trap import ExitTrap, Frame, Trap, WasmTimeout
-    from brolga.runtime.types import (
-        ExportType,
-        FuncType,
-        GlobalType,
-        ImportType,
-        Limits,
-        MemoryType,
-        TableType,
-        TagType,
-        ValType,
-    )
-    from brolga.runtime.values import Val
-    from brolga.runtime.version import VERSION
-finally:
-    if _collecting:
-        gc.enable()
+from brolga.ir.errors import (
+    BrolgaError,
+    CompileError,
+    DecodeError,
+    LimitError,
+    LinkError,
+    UnsupportedError,
+    ValidationError,
+    WasmtimeError,
+)
+from brolga.runtime.config import Config
+from brolga.runtime.engine import Engine
+from brolga.runtime.functions import Caller, Func
+from brolga.runtime.globals import Global
+from brolga.runtime.instance import Instance
+from brolga.runtime.linker import InstancePre, Linker
+from brolga.runtime.managed import Managed
+from brolga.runtime.memory import Memory
+from brolga.runtime.module import Module
+from brolga.runtime.store import Store, StoreContext, Storelike
+from brolga.runtime.table import Table
+from brolga.runtime.text import wat2wasm
+from brolga.runtime.trap import ExitTrap, Frame, Trap, WasmTimeout
+from brolga.runtime.types import (
+    ExportType,
+    FuncType,
+    GlobalType,
+    ImportType,
+    Limits,
+    MemoryType,
+    TableType,
+    TagType,
+    ValType,
+)
+from brolga.runtime.values import Val
+from brolga.runtime.version import VERSION
 
 if TYPE_CHECKING:
     from brolga.runtime.install import install_as_wasmtime
