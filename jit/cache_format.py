@@ -36,7 +36,7 @@ except ImportError:
     from hashlib import blake2b
 
 MAGIC: Final = b"\x89bwasm\r\n"
-FORMAT: Final = 4
+FORMAT: Final = 5
 DIGEST_SIZE: Final = 32
 
 _HEAD: Final = struct.Struct("<8s24sIIQ32sQ32s")

@@ -15,7 +15,17 @@ from typing import Final, final
 
 from brolga.ir.errors import CompileError, LimitError
 from brolga.ir.function import Function
-from brolga.ir.passes import block_params, branches, dce, facts, induction, products, reassociation, unreachable
+from brolga.ir.passes import (
+    block_params,
+    branches,
+    dce,
+    facts,
+    induction,
+    jump_threading,
+    products,
+    reassociation,
+    unreachable,
+)
 from brolga.ir.verifier import verify
 from brolga.regalloc.allocate import allocate
 from brolga.regalloc.checker import check
@@ -27,7 +37,16 @@ from .debug import KNOBS, Knobs
 from .phases import TIMES, PhaseTimes
 from .settings import Settings
 from .switches import allocation_policy
-from .transformations import BLOCK_PARAMS, BRANCHES, DCE, INDUCTION, PRODUCTS, REASSOCIATION, UNREACHABLE
+from .transformations import (
+    BLOCK_PARAMS,
+    BRANCHES,
+    DCE,
+    INDUCTION,
+    JUMP_THREADING,
+    PRODUCTS,
+    REASSOCIATION,
+    UNREACHABLE,
+)
 from .vmctx import ContextLayout
 from .wasm.translate import translate
 from .wasm.types import Module
@@ -55,6 +74,7 @@ PASSES: Final = (
     Pass("unreachable", unreachable.run, 0, UNREACHABLE),
     Pass("block_params", block_params.run, 0, BLOCK_PARAMS),
     Pass("dce", dce.run, 1, DCE),
+    Pass("jump_threading", jump_threading.run, 2, JUMP_THREADING),
     Pass("branches", branches.run, 0, BRANCHES),
     Pass("products", products.run, 2, PRODUCTS),
     Pass("reassociation", reassociation.run, 2, REASSOCIATION),

@@ -65,6 +65,7 @@ FOLDED_BRANCHES: Final = _row("folded_branches", "build", "branches on constants
 UNREACHABLE: Final = _row("unreachable", "ir", "blocks that are not reached are removed")
 BLOCK_PARAMS: Final = _row("block_params", "ir", "parameters that are always the same value are removed")
 DCE: Final = _row("dce", "ir", "instructions and parameters that nothing needs are removed")
+JUMP_THREADING: Final = _row("jump_threading", "ir", "edges whose constant arguments decide selections or a branch skip those")
 BRANCHES: Final = _row("branches", "ir", "empty blocks are skipped, blocks with one predecessor merged into it")
 PRODUCTS: Final = _row("products", "ir", "in loops, products with 2**k + 1 and 2**k - 1 that the next turn waits for are shifts and sums")
 REASSOCIATION: Final = _row("reassociation", "ir", "in loops, chains of sums, products and bitwise operations in the order in which their parts are ready")

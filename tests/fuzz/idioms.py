@@ -262,7 +262,7 @@ class _Writer:
 
     def statement(self, depth: int, out: list[str]) -> str:
         choose = self.random
-        kind = choose.randrange(16)
+        kind = choose.randrange(17)
         if kind < 5:
             return self.set()
         if kind < 7:
@@ -286,6 +286,8 @@ class _Writer:
             return self.loop(depth, out)
         if kind == 14:
             return self.search()
+        if kind == 15:
+            return self.sentinel(depth, out)
         index = f"(i32.and {self.get('i32')} (i32.const 7))"
         return f"(block (block (br_table 0 1 {choose.choice(out)} 0 {choose.choice(out)} 1 {index})) {self.set()})"
 
@@ -422,6 +424,37 @@ class _Writer:
         rest = " ".join(choose.sample(after, choose.randrange(1, 3)))
         first = f"(local.set {self.counters[-2]} (i32.const {start})) (local.set {self.counters[-1]} {self.get('i32')})"
         return f"{first} (block {end} (loop {head} {' '.join(body)} {again})) {rest}"
+
+    def sentinel(self, depth: int, out: list[str]) -> str:
+        """Ways that leave a constant or another value in a local, which is tested where they meet."""
+        choose = self.random
+        type = choose.choice(["i32", "i32", "i64", "f64"])
+        place = self.local(type)
+        end = self.label()
+        constants = ["-1", "0", "1", "7"]
+        ways = []
+        for _ in range(choose.randrange(1, 4)):
+            way = f"({type}.const {choose.choice(constants)})" if choose.random() < 0.8 else self.value(type, 2)
+            ways.append(f"(local.set {place} {way}) (br_if {end} {self.condition(2)})")
+        ways.append(f"(local.set {place} {self.value(type, 1)})")
+
+        def test() -> str:
+            operator = choose.choice(FCC if type == "f64" else ICC)
+            beside = f"({type}.const {choose.choice(constants)})" if choose.random() < 0.7 else self.get(type)
+            return f"({type}.{operator} (local.get {place}) {beside})"
+
+        behind = []
+        for _ in range(choose.randrange(1, 4)):
+            condition = test() if choose.random() < 0.6 else f"(i32.{choose.choice(['and', 'or'])} {test()} {test()})"
+            result = choose.choice([type, "i32", "i64"])
+            operands = [f"(local.get {place})" if result == type else self.get(result), self.value(result, 2)]
+            choose.shuffle(operands)
+            behind.append(f"(local.set {self.local(result)} (select {operands[0]} {operands[1]} {condition}))")
+        if choose.random() < 0.4:
+            behind.append(f"(if {test()} (then {self.statement(depth + 2, out)}))")
+        if choose.random() < 0.3:
+            behind.append(f"(br_if {choose.choice(out)} {test()})")
+        return f"(block {end} {' '.join(ways)}) {' '.join(behind)}"
 
     # Small functions
 

@@ -8,7 +8,16 @@ from brolga.ir.errors import InterpreterTrap
 from brolga.ir.floats import is_nan
 from brolga.ir.function import Function
 from brolga.ir.interpreter import Environment, StepLimitExceeded, interpret
-from brolga.ir.passes import block_params, branches, dce, induction, products, reassociation, unreachable
+from brolga.ir.passes import (
+    block_params,
+    branches,
+    dce,
+    induction,
+    jump_threading,
+    products,
+    reassociation,
+    unreachable,
+)
 from brolga.ir.signature import Signature
 from brolga.ir.trap_codes import MEMORY_OUT_OF_BOUNDS
 from brolga.ir.types import F32, F64, I32, I64, TYPE_MASK
@@ -27,10 +36,11 @@ EDGES = {I32: EDGES_I32, I64: EDGES_I64, F32: EDGES_F32, F64: EDGES_F64}
 
 
 def clean_up(function: Function) -> None:
-    """The passes that remove, in the compiler's order."""
+    """The passes that remove or skip something, in the compiler's order."""
     unreachable.run(function)
     block_params.run(function)
     dce.run(function)
+    jump_threading.run(function)
     branches.run(function)
 
 
