@@ -29,33 +29,39 @@ def _cycles(op: int) -> int:
 CYCLES: Final[list[int]] = [_cycles(op) for op in range(OPCODE_COUNT)]
 
 
-def integer_constants(function: Function) -> dict[int, int] | None:
-    """The integer constants by value, or None if there is no loop."""
-    constants: dict[int, int] = {}
-    seen = [False] * len(function.blocks)
-    loop = False
-    for number in function.layout:
-        seen[number] = True
-        insts = function.blocks[number].insts
-        for inst in insts:
-            if inst.op == ICONST:
-                constants[inst.result] = inst.imm
-        for target in insts[-1].targets:
-            loop = loop or seen[target.block]
-    return constants if loop else None
-
-
 def innermost_loops(function: Function) -> dict[int, list[int]]:
-    """By header: the blocks of the loop in the order of the layout. The analysis stays with the function."""
+    """By header: the blocks of the loop in the order of the layout. The analysis stays with the function if there are loops."""
+    loops: dict[int, list[int]] = {}
+    if not _has_loop(function):
+        return loops
     forest = loops_of(function)
     function.analysis = forest
     outer = {forest.parent[header] for header in forest.header if header != NO_LOOP}
-    loops: dict[int, list[int]] = {}
     for number in function.layout:
         header = forest.header[number]
         if header != NO_LOOP and header not in outer:
             loops.setdefault(header, []).append(number)
     return loops
+
+
+def _has_loop(function: Function) -> bool:
+    seen = [False] * len(function.blocks)
+    for number in function.layout:
+        seen[number] = True
+        for target in function.blocks[number].insts[-1].targets:
+            if seen[target.block]:
+                return True
+    return False
+
+
+def integer_constants(function: Function) -> dict[int, int]:
+    """The integer constants by value."""
+    return {
+        inst.result: inst.imm
+        for number in function.layout
+        for inst in function.blocks[number].insts
+        if inst.op == ICONST
+    }
 
 
 @final

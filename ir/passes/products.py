@@ -25,28 +25,33 @@ _LEAST_SHIFT: Final = 3
 
 
 def run(function: Function) -> None:
-    constants = integer_constants(function)
-    if constants is None:
+    loops: dict[int, list[int]] = {}
+    for header, members in innermost_loops(function).items():
+        if any(inst.op == IMUL for number in members for inst in function.blocks[number].insts):
+            loops[header] = members
+    if not loops:
         return
+    constants = integer_constants(function)
     types = function.value_types
     factors = {value: bits for value, bits in constants.items() if 0 < _shift(bits) < TYPE_BITS[types[value]]}
-    if not factors:
-        return
-    for header, members in innermost_loops(function).items():
-        blocks = [function.blocks[number] for number in members]
-        if any(inst.op == IMUL and inst.args[1] in factors for block in blocks for inst in block.insts):
-            ranks = LoopRanks(function, header, members, constants)
-            needed = _needed_back(function, members, ranks)
-            for block in blocks:
-                insts: list[Inst] = []
-                for inst in block.insts:
-                    is_product = inst.op == IMUL and inst.args[1] in factors
-                    if is_product and inst.result in needed and ranks.of.get(inst.args[0], 0) > 0:
-                        _expand(function, inst, factors[inst.args[1]], insts)
-                    insts.append(inst)
-                    ranks.note(inst)
-                block.insts = insts
-                ranks.leave(block)
+    if factors:
+        for header, members in loops.items():
+            _run_loop(function, members, LoopRanks(function, header, members, constants), factors)
+
+
+def _run_loop(function: Function, members: list[int], ranks: LoopRanks, factors: dict[int, int]) -> None:
+    needed = _needed_back(function, members, ranks)
+    for number in members:
+        block = function.blocks[number]
+        insts: list[Inst] = []
+        for inst in block.insts:
+            is_product = inst.op == IMUL and inst.args[1] in factors
+            if is_product and inst.result in needed and ranks.of.get(inst.args[0], 0) > 0:
+                _expand(function, inst, factors[inst.args[1]], insts)
+            insts.append(inst)
+            ranks.note(inst)
+        block.insts = insts
+        ranks.leave(block)
 
 
 def _shift(factor: int) -> int:

@@ -69,32 +69,39 @@ class _Sum(_Part):
 
 
 def run(function: Function) -> None:
-    constants = integer_constants(function)
-    if constants is None:
-        return
     loops = innermost_loops(function)
-    nodes = _find_nodes(function, loops, constants)
-    if nodes:
+    nodes = _find_nodes(function, loops)
+    if not _hang_together(nodes):
+        return
+    constants = integer_constants(function)
+    for value, node in list(nodes.items()):
+        x, y = node.inst.args
+        if x in constants or y in constants:
+            del nodes[value]
+    if _hang_together(nodes):
         _count_uses(function, nodes)
         for header, blocks in loops.items():
             _Loop(function, blocks, nodes, LoopRanks(function, header, blocks, constants)).run()
 
 
-def _find_nodes(function: Function, loops: dict[int, list[int]], constants: dict[int, int]) -> dict[int, _Node]:
-    """By result: the operations in loops that a chain may consist of; none at all if no two of them hang together."""
+def _find_nodes(function: Function, loops: dict[int, list[int]]) -> dict[int, _Node]:
+    """By result: the operations in these loops that a chain may consist of."""
     nodes: dict[int, _Node] = {}
-    found = False
     for blocks in loops.values():
         for number in blocks:
             for inst in function.blocks[number].insts:
-                if not _ASSOCIATIVE[inst.op]:
-                    continue
-                x, y = inst.args
-                if x not in constants and y not in constants:
+                if _ASSOCIATIVE[inst.op]:
                     nodes[inst.result] = _Node(inst, number)
-                    found = found or (x in nodes and nodes[x].inst.op == inst.op)
-                    found = found or (y in nodes and nodes[y].inst.op == inst.op)
-    return nodes if found else {}
+    return nodes
+
+
+def _hang_together(nodes: dict[int, _Node]) -> bool:
+    """Is there an operation of another of its kind?"""
+    for node in nodes.values():
+        for value in node.inst.args:
+            if value in nodes and nodes[value].inst.op == node.inst.op:
+                return True
+    return False
 
 
 def _count_uses(function: Function, nodes: dict[int, _Node]) -> None:
