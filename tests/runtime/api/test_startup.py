@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from brolga import wat2wasm
 
 # Modules of other packages that take milliseconds, or whose import loads shared libraries.
@@ -204,3 +206,26 @@ def test_late_names_on_several_threads() -> None:
         "print(len(found), len({*map(id, found)}))"
     )
     assert output == "8 4\n"
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_calls_when_the_interpreter_ends(tmp_path: Path, fresh: bool) -> None:
+    """Nothing can be imported any more, and need not be: what such calls use was used before, and the third call of a function, whose
+    routine by signature is to be made, does without if it is not kept from an earlier process."""
+    code = (
+        "import brolga, sys\n"
+        "s = brolga.Store()\n"
+        "m = brolga.Module(s.engine, '(module (func (export \"f\") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))')\n"
+        "f = brolga.Instance(s, m, []).exports(s)['f']\n"
+        "assert f(s, 1, timeout=5.0) == 2\n"
+        "class AtTheEnd:\n"
+        "    def __del__(self, write=sys.stdout.write, flush=sys.stdout.flush, f=f, s=s):\n"
+        "        write(f'{f(s, 2, timeout=5.0)} {[f(s, i) for i in range(4)]}')\n"
+        "        flush()\n"
+        "sys.modules['at_the_end'] = AtTheEnd()"
+    )
+    environment = {"PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+    if not fresh:
+        _imported(code.replace("class", "for i in range(4): f(s, i)\nclass"), environment=environment)
+    _, output = _imported(code, environment=environment)
+    assert output == "3 [1, 2, 3, 4]"
