@@ -202,7 +202,7 @@ def measure(program: Program, engines: list[str], rounds: int, starts: int) -> M
         directory = Path(name)
         (directory / "large.svg").write_text(drawing(500, 600, 450))
         (directory / "small.svg").write_text(drawing(10, 60, 40))
-        found = Measured({}, {}, {}, measure_starts(program, engines, starts, directory))
+        found = Measured({}, {}, {}, measure_starts(program, engines, starts, directory) if starts else {})
         if rounds:
             measure_runs(program, found, engines, rounds, directory)
     return found
@@ -270,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Whole programs.")
     parser.add_argument("programs", nargs="*", metavar="PROGRAM", help=f"default: all of {', '.join(PROGRAMS)}")
     parser.add_argument("--rounds", type=int, default=15, help="0: only starts")
-    parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--starts", type=int, default=5, help="0: none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured to FILE too")
     options = parser.parse_intermixed_args()
     for name in options.programs:
@@ -289,7 +289,8 @@ def main() -> None:
             results[name] = measure(PROGRAMS[name], engines, options.rounds, options.starts)
     if options.rounds:
         print_run_times(results, engines, console)
-    print_starts(results, console)
+    if options.starts:
+        print_starts(results, console)
     if options.json:
         options.json.write_text(json.dumps(report(results, engines), indent=1) + "\n")
 

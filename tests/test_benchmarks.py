@@ -82,6 +82,11 @@ def test_large_programs_start(tmp_path: Path) -> None:
     assert all(found["starts"]["brolga"]["warm"]["wall"] > 0 for found in report.values())
 
 
+def test_programs_without_starts(tmp_path: Path) -> None:
+    report = _report("programs.py", "raytrace", "--rounds", "1", "--starts", "0", directory=tmp_path)
+    assert report["raytrace"]["starts"] == {}
+
+
 def test_ratios_have_intervals() -> None:
     sampling = run_path(str(BENCHMARKS / "sampling.py"))
     ratio: Callable[..., Any] = sampling["ratio"]
