@@ -5,30 +5,35 @@ from __future__ import annotations
 import os
 
 from brolga.jit import code
+from brolga.jit.cache_format import digest
 from brolga.jit.code import COMPILED
 
 from .version import VERSION
 
 
 def marks_of(*parts: str) -> str:
-    """Name, size and time of each file in these directories of the package. Of a compiled package nobody edits the files, which are
-    many: size and time of the list that its installation has left are enough. Empty if the package is not in a directory."""
+    """The digest of the list that an installation leaves, which has a digest of each file; name, size and time of each file in these
+    directories of the package. Times alone do not tell: unpacked wheels may all have the same. Nobody edits the files of a compiled
+    package, which are many: there the list is enough. Empty if the package is not in a directory.
+    """
     package = os.path.dirname(os.path.dirname(code.__file__))
-    marks: list[tuple[str, int, int]] = []
-    if COMPILED:
-        try:
-            for path in (os.path.join(f"{package}-{VERSION}.dist-info", "RECORD"), code.__file__):
-                status = os.stat(path)
-                marks.append((path[len(package) :], status.st_size, status.st_mtime_ns))
-            return str(marks)
-        except OSError:  # installed by something that leaves no list
-            marks.clear()
+    listed = ""
     try:
-        for part in parts:
-            _add_marks(os.path.join(package, part), marks)
+        with open(os.path.join(f"{package}-{VERSION}.dist-info", "RECORD"), "rb") as record:
+            listed = digest(record.read()).hex()
+    except OSError:
+        pass  # a checkout, or installed by something that leaves no list
+    marks: list[tuple[str, int, int]] = []
+    try:
+        if COMPILED and listed:
+            status = os.stat(code.__file__)
+            marks.append((code.__file__[len(package) :], status.st_size, status.st_mtime_ns))
+        else:
+            for part in parts:
+                _add_marks(os.path.join(package, part), marks)
     except OSError:  # an archive, say
         return ""
-    return str(sorted(marks))
+    return f"{listed} {sorted(marks)}"
 
 
 def _add_marks(directory: str, marks: list[tuple[str, int, int]]) -> None:

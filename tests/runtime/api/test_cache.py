@@ -160,8 +160,14 @@ def test_builds_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert all(builds(file) for file in files)
     record = tmp_path / f"brolga-{build.VERSION}.dist-info" / "RECORD"
     record.parent.mkdir()
-    record.touch()
-    assert builds(record) and builds(files[1]) and not builds(files[0])
+    record.write_text("brolga/ir/rules/fold.py,sha256=A,6\n")
+    assert builds(files[1]) and not builds(files[0])
+    for compiled in (False, True):  # another build whose files have the same sizes and times, as in unpacked wheels
+        monkeypatch.setattr(build, "COMPILED", compiled)
+        before, times = marks(), record.stat()
+        record.write_text(record.read_text().translate(str.maketrans("AB", "BA")))
+        os.utime(record, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert marks() != before
 
 
 def test_the_compiler_runs_when_it_is_watched(home: Path, compiled: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
