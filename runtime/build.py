@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from types import ModuleType
 
 from brolga.jit import code
 from brolga.jit.cache_format import digest
@@ -11,10 +13,11 @@ from brolga.jit.code import COMPILED
 from .version import VERSION
 
 
-def marks_of(*parts: str) -> str:
+def marks_of(*parts: str, modules: Iterable[ModuleType] = ()) -> str:
     """The digest of the list that an installation leaves, which has a digest of each file; name, size and time of each file in these
-    directories of the package. Times alone do not tell: unpacked wheels may all have the same. Nobody edits the files of a compiled
-    package, which are many: there the list is enough. Empty if the package is not in a directory.
+    directories of the package, and of these modules outside of them. Times alone do not tell: unpacked wheels may all have the
+    same. Nobody edits the files of a compiled package, which are many: there the list is enough. Empty if the package is not in a
+    directory: then nothing tells, and nothing may be kept.
     """
     package = os.path.dirname(os.path.dirname(code.__file__))
     listed = ""
@@ -31,6 +34,10 @@ def marks_of(*parts: str) -> str:
         else:
             for part in parts:
                 _add_marks(os.path.join(package, part), marks)
+            for module in modules:
+                path = module.__file__ or ""
+                status = os.stat(path)
+                marks.append((os.path.basename(path), status.st_size, status.st_mtime_ns))
     except OSError:  # an archive, say
         return ""
     return f"{listed} {sorted(marks)}"

@@ -44,6 +44,7 @@ def default_directory() -> str:
 
 @functools.cache
 def _build() -> str:
+    """Empty if nothing tells this build from others."""
     return marks_of("ir", "jit", "regalloc")
 
 
@@ -224,6 +225,8 @@ class CacheEntry:
 
     def load(self, tables_later: bool = True) -> CodeImage | None:
         """The code that is there. An entry that cannot be used is removed. `tables_later`: see `read_image`."""
+        if not _build():  # it might be that of another compiler
+            return None
         data = self._cache.read(self._key)
         if data is None:
             return None
@@ -241,7 +244,7 @@ class CacheEntry:
         """Add functions to what is there, which others may have added to in the meantime. `wasm`: the module's bytes if the
         source is text."""
         own = {function.index for function in functions}
-        if own <= self.known:
+        if own <= self.known or not _build():
             return
         present = self.load(tables_later=False)
         if present is not None:

@@ -1,25 +1,28 @@
 """Hand-written machine code, kept from one process to the next, beside the bytecode of this package.
 
 A routine has a name, which says all that its text depends on but for the source and for the addresses named in it. Those differ
-from process to process, so the bytes are kept with fixups: places where an address stands, or the distance to it. They are found by assembling the text again with each
-address moved by its own small distance, and proven by assembling it with all addresses elsewhere. Text for which that
-fails is not kept. As with bytecode, nothing is written where Python may not write it, and whatever is wrong with the
-file makes it not be there.
+from process to process, so the bytes are kept with fixups: places where an address stands, or the distance to it. They are
+found by assembling the text again with each address moved by its own small distance, and proven by assembling it with all
+addresses elsewhere. Text for which that fails is not kept. As with bytecode, nothing is written where Python may not write it,
+and whatever is wrong with the file makes it not be there.
 """
 
 from __future__ import annotations
 
 import atexit
-import functools
 import marshal
 import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from brolga.jit import builtins
 from brolga.jit.cache_format import DIGEST_SIZE, digest
+from brolga.jit.wasm import types as wasm_types
+from brolga.jit.x64 import abi
 
 from ..build import marks_of
+from ..platform import linux
 
 ABSOLUTE: Final = 8  # sizes of the fields, which tell their kinds: an address, or the distance from the field's end
 NEAR: Final = 4
@@ -97,11 +100,13 @@ def analyse(assemble: Assemble, addresses: Mapping[str, int], base: int, code: b
 
 
 class Shelf:
-    """Routines by name, in a file. They are forgotten if they come from another `source`."""
+    """Routines by name, in a file. They are forgotten if they come from another `source`, which is empty if nothing tells it from
+    others: then none are kept."""
 
     def __init__(self, path: str, source: Callable[[], str]) -> None:
         self._path = path
         self._source = source
+        self._first_source: str | None = None  # when a routine was first wanted: texts are imported after that
         self._routines: dict[str, Routine] | None = None
         self._new: dict[str, Callable[[], Routine | None]] = {}
 
@@ -113,9 +118,13 @@ class Shelf:
 
     def add(self, name: str, make: Callable[[], Routine | None]) -> None:
         """Keep what `make` yields when the shelf is written."""
+        if self._first_source is None:
+            self._first_source = self._source()
         self._new.setdefault(name, make)
 
     def _read(self) -> dict[str, Routine]:
+        if self._first_source is None:
+            self._first_source = self._source()
         try:
             with open(self._path, "rb") as file:
                 data = file.read()
@@ -127,13 +136,16 @@ class Shelf:
         source: str
         routines: dict[str, Routine]
         source, routines = marshal.loads(data[start:])
-        return routines if source == self._source() else {}
+        return routines if source and source == self._first_source else {}
 
     def write(self) -> None:
         """Write what is new, with what is there."""
         if not self._new or sys.dont_write_bytecode or not self._path:
             return
         new, self._new = self._new, {}
+        found = self._source()
+        if not found or found != self._first_source:
+            return  # some texts may be of the one, and some of the other
         routines = self._read()  # others may have written
         if len(routines) + len(new) > _MOST_ROUTINES:
             routines.clear()  # most are of settings that are not used any more
@@ -141,7 +153,7 @@ class Shelf:
             routine = make()
             if routine is not None:
                 routines[name] = routine
-        data = marshal.dumps((self._source(), routines))
+        data = marshal.dumps((found, routines))
         temporary = f"{self._path}.{os.getpid()}"
         try:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
@@ -163,9 +175,9 @@ def _beside_bytecode() -> str:
     return os.path.splitext(cached)[0] + ".routines" if cached else ""
 
 
-@functools.cache
 def _source() -> str:
-    return marks_of("runtime/machine")
+    """Of the texts, and of what they are made with: numbers that they have from elsewhere, and where arguments are."""
+    return marks_of("runtime/machine", modules=(abi, builtins, linux, wasm_types))
 
 
 SHELF: Final = Shelf(_beside_bytecode(), _source)

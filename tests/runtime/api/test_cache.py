@@ -170,6 +170,18 @@ def test_builds_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert marks() != before
 
 
+def test_nothing_is_kept_if_nothing_tells_the_build(
+    home: Path, compiled: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an archive: the entry might be that of another compiler of the same version."""
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_module, "_build", str)
+        _call(_engine(), "one")
+        _call(_engine(), "one")
+    assert sorted(compiled) == [0, 0, 1, 1]
+    assert not home.exists() or not _entries(home)
+
+
 def test_the_compiler_runs_when_it_is_watched(home: Path, compiled: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     _call(_engine(), "one")
     monkeypatch.setenv("BROLGA_VERIFY", "0")

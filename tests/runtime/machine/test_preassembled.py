@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from brolga.jit import builtins
+from brolga.jit.x64 import abi
+from brolga.runtime import build
 from brolga.runtime.machine import assembler, preassembled
 from brolga.runtime.machine.preassembled import ABSOLUTE, NEAR, SHORT, OutOfReachError, Routine, Shelf, analyse, link
 
@@ -113,6 +116,42 @@ def test_shelves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     another.add("d", lambda: routine)
     another.write()
     assert another.find("d") == routine and Shelf(str(path), source).find("a") is None
+
+
+def test_source_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that began with other texts than there are now writes nothing: they would pass for the present ones."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "shelf"
+    sources = ["before"]
+    for wanted in (True, False):
+        shelf = Shelf(str(path), lambda: sources[0])
+        if wanted:
+            assert shelf.find("a") is None
+        shelf.add("a", lambda: (b"\xc3", ()))
+        sources[0] = f"after {wanted}"
+        shelf.write()
+        assert not path.exists()
+
+
+def test_nothing_is_kept_if_nothing_tells_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    shelf = Shelf(str(tmp_path / "shelf"), str)
+    shelf.add("a", lambda: (b"\xc3", ()))
+    shelf.write()
+    assert not os.listdir(tmp_path)
+
+
+def test_the_source_is_also_what_texts_are_made_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not only their own package: the number of builtins is in the routine of each, places of arguments in entries."""
+    monkeypatch.setattr(build, "COMPILED", False)
+    for module in (abi, builtins):
+        before = preassembled._source()
+        assert before == preassembled._source() != ""
+        edited = tmp_path / os.path.basename(module.__file__)
+        edited.touch()
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "__file__", str(edited))
+            assert preassembled._source() != before
 
 
 def test_the_assembler_is_not_loaded_twice(tmp_path: Path) -> None:
