@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from struct import Struct
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar, final
@@ -55,6 +56,33 @@ if TYPE_CHECKING:
     AsExtern = Func | Table | Memory | Global | SharedMemory | Tag
     # What an import can be satisfied with: the last two become functions of the importing instance.
     Importable = AsExtern | HostDefinition | WasiFunction
+
+
+# What few programs use is imported when it is used, and then held: no import works any more when the interpreter ends, where
+# finalisers may use it again.
+
+
+@cache
+def _wasi_link() -> tuple[type[GuestView], Callable[[Store, GuestView, WasiFunction], HostFunction]]:
+    from .wasi.link import GuestView, bind_wasi
+
+    return GuestView, bind_wasi
+
+
+@cache
+def _startup_fuel() -> type[StartupFuel]:
+    from .startup_fuel import StartupFuel
+
+    return StartupFuel
+
+
+@cache
+def _unsupported() -> tuple[type[SharedMemory], type[Tag]]:
+    """What no module that is accepted can import."""
+    from .shared_memory import SharedMemory
+    from .tag import Tag
+
+    return SharedMemory, Tag
 
 
 @final
@@ -168,10 +196,9 @@ class InstanceData(Unique):
             if isinstance(item, HostDefinition):
                 host = item.function(store, self)
             else:
-                from .wasi.link import GuestView, bind_wasi  # it is there: somebody has the function
-
+                guest_view, bind_wasi = _wasi_link()
                 if self.guest is None:
-                    self.guest = GuestView()
+                    self.guest = guest_view()
                 host = bind_wasi(store, self.guest, item)
         else:
             raise _wrong_kind(wanted, "func", item)
@@ -313,13 +340,12 @@ def _check_store(store: Store, item: Func | Memory | Table | Global) -> None:
 
 
 def _wrong_kind(wanted: wasm.Import, kind: str, item: Importable) -> LinkError:
-    from .shared_memory import SharedMemory
-
+    shared_memory, _ = _unsupported()
     found = (
         "function"
         if isinstance(item, (Func, HostDefinition, WasiFunction))
         else "shared memory"
-        if isinstance(item, SharedMemory)
+        if isinstance(item, shared_memory)
         else type(item).__name__.lower()
     )
     return _because(wanted, f"expected {kind}, but found {found}")
@@ -388,9 +414,7 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
     store._instances.append(instance)
     fuel = None
     if store._fuel is not None and module.startup is not None:
-        from .startup_fuel import StartupFuel  # few programs count fuel
-
-        fuel = StartupFuel(store._fuel, module.startup)
+        fuel = _startup_fuel()(store._fuel, module.startup)
     decoded = module.decoded
     if decoded.elements or decoded.data_segments:
         instance.initialise(fuel)
@@ -403,13 +427,8 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
 
 def check_extern(item: object) -> None:
     """TypeError unless it is something that a linker or an instance takes."""
-    if not isinstance(item, (Func, Table, Memory, Global)):
-        # What no module that is accepted can import.
-        from .shared_memory import SharedMemory
-        from .tag import Tag
-
-        if not isinstance(item, (SharedMemory, Tag)):
-            raise TypeError("expected a Func, Global, Memory, SharedMemory, Tag, or Table")
+    if not isinstance(item, (Func, Table, Memory, Global)) and not isinstance(item, _unsupported()):
+        raise TypeError("expected a Func, Global, Memory, SharedMemory, Tag, or Table")
 
 
 @final

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, final
 
 from brolga.ir.errors import LinkError, WasmtimeError
@@ -24,6 +25,14 @@ from .wasi.function import WasiFunction
 
 if TYPE_CHECKING:
     from .instance import AsExtern, Importable
+
+
+@cache  # no import works any more when the interpreter ends
+def _wasi_functions() -> tuple[str, dict[str, WasiFunction]]:
+    """Not all programs use WASI."""
+    from .wasi.functions import FUNCTIONS, MODULE_NAME
+
+    return MODULE_NAME, FUNCTIONS
 
 
 @final
@@ -69,10 +78,9 @@ class Linker(SlottedManaged):
 
     def define_wasi(self) -> None:
         """Define the functions of WASI preview 1."""
-        from .wasi.functions import FUNCTIONS, MODULE_NAME  # not all programs use WASI
-
-        for name, function in FUNCTIONS.items():
-            self._add(MODULE_NAME, name, function)
+        module_name, functions = _wasi_functions()
+        for name, function in functions.items():
+            self._add(module_name, name, function)
 
     def define_module(self, store: Storelike, name: str, module: Module) -> None:
         """Define the exports of a module, instantiated now. If it is a WASI command (it exports `_start`), each call of

@@ -87,9 +87,7 @@ class LoadedModule:
         )
         self.startup: StartupPlan | None = None
         if engine.settings.fuel:
-            from .startup_fuel import StartupPlan  # few programs count fuel
-
-            self.startup = StartupPlan(decoded)
+            self.startup = _plan_class()(decoded)
 
     def new_context(self) -> tuple[bytearray, int, object]:
         """The context of a new instance with what the module knows of it, its address, and what keeps it there."""
@@ -264,6 +262,14 @@ class Module(SlottedManaged):
         if export.kind == wasm.EXTERN_MEMORY:
             return MemoryType._wrap(decoded.memory_types[index])
         return GlobalType._wrap(decoded.global_types[index])
+
+
+@cache  # no import works any more when the interpreter ends
+def _plan_class() -> type[StartupPlan]:
+    """Few programs count fuel."""
+    from .startup_fuel import StartupPlan
+
+    return StartupPlan
 
 
 @cache

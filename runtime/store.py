@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 from brolga.ir.errors import WasmtimeError
@@ -35,6 +36,24 @@ if TYPE_CHECKING:
 
         def extern_numbers(self) -> Iterable[int]:
             """The references in it."""
+
+
+# What few programs use is imported when it is used, and then held: no import works any more when the interpreter ends, where
+# finalisers may use it again.
+
+
+@cache
+def _fuel_class() -> type[StoreFuel]:
+    from .fuel import StoreFuel
+
+    return StoreFuel
+
+
+@cache
+def _wasi_class() -> type[WasiConfig]:
+    from .wasi.context import WasiConfig
+
+    return WasiConfig
 
 
 @final
@@ -186,9 +205,7 @@ class Store(Managed):
             self._state.max_stack = engine.max_stack
         self._fuel: StoreFuel | None = None
         if engine.settings.fuel:
-            from .fuel import StoreFuel  # few programs count it
-
-            self._fuel = StoreFuel(self._state)
+            self._fuel = _fuel_class()(self._state)
         self._data = StoreData(self)
         self._instances: list[InstanceData] = []
         self._hosts: list[HostFunction] = []
@@ -234,9 +251,7 @@ class Store(Managed):
 
     def set_wasi(self, wasi: WasiConfig) -> None:
         """Let WASI functions that instances of this store import work as configured. Uses the configuration up."""
-        from .wasi.context import WasiConfig  # not all programs use WASI
-
-        if not isinstance(wasi, WasiConfig):
+        if not isinstance(wasi, _wasi_class()):
             raise TypeError("expected a WasiConfig")
         self._store._data.wasi = wasi._context()
 

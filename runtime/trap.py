@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, final
 
 from brolga.ir import trap_codes
@@ -125,9 +126,7 @@ class Trap(BrolgaError):
     def trap_code(self) -> TrapCode | None:
         """Why, or None for a trap that the host made."""
         self.ptr()
-        from .trap_code import PUBLIC_CODES  # fifty members of an Enum, which few programs look at
-
-        return PUBLIC_CODES.get(self._origin[0])
+        return _public_codes().get(self._origin[0])
 
     def __str__(self) -> str:
         return self.message
@@ -135,6 +134,14 @@ class Trap(BrolgaError):
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled and copied with the frames as users see them: those of the machine stand for code of this process."""
         return type(self), self.args, {**vars(self), "_frames": self._made_frames(), "_origin": (self._origin[0], ())}
+
+
+@cache  # no import works any more when the interpreter ends
+def _public_codes() -> dict[int, TrapCode]:
+    """Fifty members of an Enum, which few programs look at."""
+    from .trap_code import PUBLIC_CODES
+
+    return PUBLIC_CODES
 
 
 class WasmTimeout(Trap, TimeoutError):

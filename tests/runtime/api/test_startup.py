@@ -229,3 +229,34 @@ def test_calls_when_the_interpreter_ends(tmp_path: Path, fresh: bool) -> None:
         _imported(code.replace("class", "for i in range(4): f(s, i)\nclass"), environment=environment)
     _, output = _imported(code, environment=environment)
     assert output == "3 [1, 2, 3, 4]"
+
+
+def test_what_was_used_can_be_used_when_the_interpreter_ends(tmp_path: Path) -> None:
+    """Also what is imported when it is first used: it is not imported again."""
+    code = (
+        "import brolga, os\n"
+        "c = brolga.Config()\n"
+        "c.consume_fuel = True\n"
+        "e = brolga.Engine(c)\n"
+        'm = brolga.Module(e, \'(module (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))\'\n'
+        '    \'(memory (export "memory") 1) (func (export "f") unreachable))\')\n'
+        "class AtTheEnd:\n"
+        "    def __del__(self, write=os.write, b=brolga, e=e, m=m, Wasi=brolga.WasiConfig, Tag=brolga.Tag):\n"
+        "        s = b.Store(e)\n"
+        "        s.set_fuel(1000)\n"
+        "        s.set_wasi(Wasi())\n"
+        "        l = b.Linker(e)\n"
+        "        l.define_wasi()\n"
+        "        try:\n"
+        "            l.define(s, 'a', 'b', Tag)\n"
+        "        except TypeError:\n"
+        "            write(1, b'refused ')\n"
+        "        try:\n"
+        "            l.instantiate(s, m).exports(s)['f'](s)\n"
+        "        except b.Trap as trap:\n"
+        "            write(1, b'%d ' % trap.trap_code.value)\n"
+        "at_the_end = AtTheEnd()\n"
+        "at_the_end.__del__()"
+    )
+    _, output = _imported(code, environment={"PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode")})
+    assert output == "refused 9 " * 2
