@@ -27,10 +27,11 @@ from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
 from .machine import CTX_DATA_SEGMENTS, CTX_INSTANCE, HostFunction, Machine, signature_id
 from .machine.lifetime import Unique
+from .machine.memory import address_of
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
 from .store import Store, StoreData, Storelike, same_store
-from .table import Table, TableData, address_of
+from .table import Table, TableData
 from .trap import Trap
 from .wasi.function import WasiFunction
 

@@ -22,8 +22,8 @@ from .compilation import Compilation, collector_paused
 from .config import Config
 from .engine import Engine
 from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_id
+from .machine.memory import address_of
 from .managed import SlottedManaged
-from .table import address_of
 from .text import to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
 

@@ -14,6 +14,7 @@ from brolga.jit.vmctx import EXTERNREF_SIZE, FUNC_RECORD_SIZE, FUNC_SELF
 from brolga.jit.wasm.types import EXTERNREF, FUNCREF
 
 from .functions import reference_from_python, reference_to_python
+from .machine.memory import address_of
 from .store import StoreData, Storelike, same_store
 from .trap import Trap
 from .types import Limits, TableType, ValType
@@ -26,12 +27,6 @@ _U64: Final = Struct("<Q")
 _FuncRecord: Final = ctypes.c_char * FUNC_RECORD_SIZE
 _ELEMENT: Final = Struct(f"{FUNC_RECORD_SIZE}s")
 _NULL: Final = bytes(FUNC_RECORD_SIZE)
-
-
-def address_of(buffer: bytearray) -> tuple[int, object]:
-    """The address of a bytearray's bytes, and what keeps them there."""
-    export = ctypes.c_char.from_buffer(buffer)
-    return ctypes.addressof(export), export
 
 
 @final

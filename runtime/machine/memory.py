@@ -1,4 +1,4 @@
-"""Pages of linear memories."""
+"""Pages of linear memories, and the addresses of other bytes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ WASM_PAGE: Final = 65536
 RESERVATION: Final = (8 << 30) + WASM_PAGE
 MOST_POOLED: Final = 64
 MOST_POOLED_BYTES: Final = 1 << 20  # larger ones are unmapped, which gives their page tables back too
+
+
+def address_of(buffer: bytearray) -> tuple[int, object]:
+    """The address of a bytearray's bytes, and what keeps them there."""
+    export = ctypes.c_char.from_buffer(buffer)
+    return ctypes.addressof(export), export
 
 
 class MemoryBlock(Unique):
