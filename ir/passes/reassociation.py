@@ -142,9 +142,8 @@ class _Loop:
         function = self._function
         nodes = self._nodes
         self._places = {}
-        moved: dict[
-            int, list[Inst]
-        ] = {}  # by position: what comes behind the instruction there; at -2 - position, before it
+        # By position: what comes behind the instruction there; at -2 - position, what comes before it.
+        moved: dict[int, list[Inst]] = {}
         removed: set[int] = set()  # results
         for place, inst in enumerate(block.insts):
             result = inst.result
@@ -193,7 +192,6 @@ class _Loop:
             removed.add(inst.result)
             inst.args = [sum.high.value, sum.low.value]
             sum.value = inst.result
-            self._places[sum.value] = sum.place
             self._ranks.note(inst)
             made = [*sum.low.floating, *sum.high.floating, inst]
             if sum.place < 0:
