@@ -14,7 +14,7 @@ OPTIONS ?=
 help:
 	@echo "make demo    programs in WebAssembly run as machine code; a picture in demo-output/"
 	@echo "make test    the whole test suite"
-	@echo "make test-compiled   the same on the compiler compiled by mypyc, in an environment of its own, .venv-compiled"
+	@echo "make test-compiled   most of it on the compiler compiled by mypyc, in .venv-compiled; BROLGA_TESTS=all: all of it"
 	@echo "make lint    ruff, mypy --strict and the layering test"
 	@echo "make bench   run time, compile cost, whole programs, compared with wasmtime, Node and native code"
 	@echo "make bench-compare BASE=...    what a change did: this working tree beside that commit"

@@ -29,7 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """On a compiled compiler, leave out what runs no other code there than on the sources, unless BROLGA_TESTS=all."""
+    """On a compiled compiler, leave out what is tested on the sources, unless BROLGA_TESTS=all: the platform `minimal`, but for the
+    code that is made for it (`jit`, golden files, fuzzers), and files that are the same for both builds.
+    """
     if not COMPILED or os.environ.get("BROLGA_TESTS") == "all":
         return
     here = Path(__file__).parent
