@@ -85,7 +85,8 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 @final
 class Engine(SlottedManaged):
-    """What stores and modules have in common: platform, compiler settings. Modules of one engine work in its stores only."""
+    """What stores and modules have in common: platform, compiler settings. A module works in the stores of all engines that have
+    the same platform and agree in `consume_fuel` and in whether there is a `max_wasm_stack`."""
 
     __slots__ = ("cache", "eager", "epoch", "machine", "max_stack", "parallel", "perf_map", "settings", "shared_memory")
 

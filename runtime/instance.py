@@ -402,13 +402,27 @@ def _check_handlers(machine: Machine) -> None:
         machine.take_first_place()
 
 
+def check_engine(store: Store, module: LoadedModule) -> None:
+    """WasmtimeError unless the module's code is for the platform of the store's engine, and looks at what that limits. Otherwise
+    the engines may differ."""
+    wanted, found = store.engine.settings, module.settings
+    if module.machine is not store._machine:
+        reason = "its platform is another one"
+    elif wanted.fuel != found.fuel:
+        reason = f"the module was compiled with{'' if found.fuel else 'out'} `consume_fuel`"
+    elif wanted.stack_limit != found.stack_limit:
+        reason = f"the module was compiled with{'' if found.stack_limit else 'out'} `max_wasm_stack`"
+    else:
+        return
+    raise WasmtimeError(f"cross-`Engine` instantiation is not currently supported: {reason}")
+
+
 def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable]) -> InstanceData:
     """A new instance in the store: linked, initialised, its start function run.
 
     The store owns it from the moment that something else may refer to it, so also after a trap on the way.
     """
-    if module.machine is not store._machine:
-        raise WasmtimeError("cross-`Engine` instantiation is not currently supported")
+    check_engine(store, module)
     _check_handlers(store._machine)
     store._data.check_thread()
     instance = InstanceData(store, module, imports)

@@ -13,7 +13,7 @@ from .config import write_only
 from .engine import Engine
 from .functions import Func, HostDefinition
 from .globals import Global
-from .instance import Instance, check_extern, instantiate
+from .instance import Instance, check_engine, check_extern, instantiate
 from .managed import SlottedManaged
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
@@ -94,6 +94,7 @@ class Linker(SlottedManaged):
             if isinstance(initialise, Func):
                 initialise(store)
             return
+        check_engine(store._store, module._loaded)
         imports = self._resolve(module)
         for export in module.decoded.exports:
             if export.kind == wasm.EXTERN_FUNC:

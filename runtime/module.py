@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from os import PathLike
 from struct import Struct
 from typing import TYPE_CHECKING, final
@@ -231,7 +231,7 @@ class Module(SlottedManaged):
 
     def __reduce__(self) -> tuple[Callable[..., Module], tuple[object, ...]]:
         """Pickled, the binary travels with the code that is there, which is used where version and CPU allow."""
-        loaded = self._loaded
+        loaded, engine = self._loaded, self.engine
         wasm = loaded.decoded.data
         code = write_artifact(wasm, loaded.space.compiled_functions(), loaded.settings, False)
         return _unpickle, (
@@ -240,8 +240,18 @@ class Module(SlottedManaged):
             loaded.machine.name,
             loaded.settings.opt_level,
             loaded.settings.off,
-            self.engine.eager,
+            engine.eager,
+            loaded.settings.fuel,
+            engine.max_stack,
+            engine.epoch is not None,
         )
+
+    def __copy__(self) -> Module:
+        """Nothing of a module changes but what is compiled of it, so that its copies may share that."""
+        return Module._wrap(self.engine, self._loaded)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Module:
+        return self.__copy__()
 
     @property
     def imports(self) -> list[ImportType]:
@@ -272,19 +282,33 @@ def _plan_class() -> type[StartupPlan]:
     return StartupPlan
 
 
-@cache
-def _engine(platform: str, opt_level: int, off: int, eager: bool) -> Engine:
-    """The engine of unpickled modules."""
+@lru_cache(maxsize=64)
+def _engine(platform: str, opt_level: int, off: int, eager: bool, fuel: bool, max_stack: int, epochs: bool) -> Engine:
+    """The engine of unpickled modules: what limits the code of the one that was pickled limits it here."""
     config = Config()
     config.platform = platform
     config.cranelift_opt_level = "speed" if opt_level else "none"
     config.optimizations_off = names_of(off)
     config.eager = eager
+    config.consume_fuel = fuel
+    config.epoch_interruption = epochs
+    if max_stack:
+        config.max_wasm_stack = max_stack
     return Engine(config)
 
 
-def _unpickle(wasm: bytes, code: bytes, platform: str, opt_level: int, off: int, eager: bool) -> Module:
-    engine = _engine(platform, opt_level, off, eager)
+def _unpickle(
+    wasm: bytes,
+    code: bytes,
+    platform: str,
+    opt_level: int,
+    off: int,
+    eager: bool,
+    fuel: bool,
+    max_stack: int,
+    epochs: bool,
+) -> Module:
+    engine = _engine(platform, opt_level, off, eager, fuel, max_stack, epochs)
     try:
         image = read_artifact(code, engine.settings, wasm)
     except CodeFormatError:
