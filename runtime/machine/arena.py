@@ -15,17 +15,33 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 import weakref
-from typing import Final
+from typing import Final, final
 
-from ..platform.interface import CodeMemory, Platform, PlatformError
+from ..platform.interface import Platform, PlatformError, SavedCode
 from .lifetime import keep_forever
 
 PAGE: Final = 4096
 STUB_ALIGN: Final = 64
 LARGEST_STUB_AREA: Final = 8 << 20
 
+MOST_CHANGES: Final = 100_000  # that are noted while a fork is prepared
+
 _arenas: weakref.WeakSet[CodeArena] = weakref.WeakSet()
+
+
+@final
+class _Fork:
+    """A fork that a thread prepares: what was saved, and what other threads write meanwhile."""
+
+    __slots__ = ("changes", "complete", "saved", "thread")
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.saved = SavedCode()
+        self.complete = False
+        self.changes: list[tuple[int, bytes]] = []  # address, bytes
 
 
 class CodeArena:
@@ -42,20 +58,42 @@ class CodeArena:
         # Free extents, address -> size. The one of the stubs only ever shrinks from below.
         self._free_stubs: dict[int, int] = {self.start: self.functions - self.start}
         self._free: dict[int, int] = {self.functions: self.end - self.functions}
-        self._copy: CodeMemory | None = None
+        self._process = os.getpid()  # whose memory it is
+        self._forks: tuple[_Fork, ...] = ()  # that are being prepared
         _arenas.add(self)
+
+    def check_process(self) -> None:
+        """PlatformError in a child of fork that has the memory of its parent still, which changes what is there."""
+        if self._process != os.getpid():
+            raise PlatformError(
+                "this process has no machine code of its own: it could not be copied when it was forked"
+            )
 
     def write(self, address: int, code: bytes | bytearray) -> None:
         """Copy bytes to the executable address."""
-        ctypes.memmove(address + self._to_writable, bytes(code), len(code))
+        self.check_process()
+        code = bytes(code)
+        self._note(address, code)
+        ctypes.memmove(address + self._to_writable, code, len(code))
+        self._note(address, code)
 
     def view(self, address: int, size: int) -> memoryview:
-        """The bytes at the executable address, to be written before anything may run them."""
+        """The bytes at the executable address, to be written before anything may run them; then call `written`."""
+        self.check_process()
         return memoryview((ctypes.c_ubyte * size).from_address(address + self._to_writable)).cast("B")
+
+    def written(self, address: int, size: int) -> None:
+        """What a view showed is complete."""
+        if self._forks:
+            self._note(address, ctypes.string_at(address + self._to_writable, size))
 
     def write_word(self, address: int, word: int) -> None:
         """Replace eight aligned bytes of code in one store, while other threads may execute them."""
+        self.check_process()
+        code = word.to_bytes(8, "little")
+        self._note(address, code)
         ctypes.c_uint64.from_address(address + self._to_writable).value = word
+        self._note(address, code)
 
     def read_word(self, address: int) -> int:
         return ctypes.c_uint64.from_address(address + self._to_writable).value
@@ -71,6 +109,7 @@ class CodeArena:
     def reserve_stub(self, size: int) -> int:
         """Address of `size` bytes among the stubs, for good."""
         while True:
+            self.check_process()
             before = self._free_stubs
             address, after = _without(before, -(-size // STUB_ALIGN) * STUB_ALIGN)
             if self._free_stubs is before:
@@ -80,6 +119,7 @@ class CodeArena:
     def allocate(self, size: int) -> int:
         """Executable address of an extent of `size` bytes rounded up to pages."""
         while True:
+            self.check_process()
             before = self._free
             address, after = _without(before, -(-size // PAGE) * PAGE)
             if self._free is before:
@@ -89,7 +129,8 @@ class CodeArena:
     def free(self, address: int, size: int) -> None:
         """Give an extent back."""
         size = -(-size // PAGE) * PAGE
-        self.platform.discard_code(self.memory, address - self.start, size)
+        if self._process == os.getpid():
+            self.platform.discard_code(self.memory, address - self.start, size)
         while True:
             before = self._free
             after = _with(before, address, size)
@@ -109,21 +150,64 @@ class CodeArena:
             extents.append((position - self.start, self.end - position))
         return extents
 
-    # A mapping of code that is shared between two views is shared with a forked child too: what one compiles would overwrite what
-    # the other runs. The copy is made before the fork, because the parent may go on compiling right after it.
+    # Code is saved before the fork, because the parent may go on compiling right after it. Other threads may do so until then: what they
+    # write is noted, before and after, from the moment when saving begins. The child writes it again: the bytes are those that its
+    # Python objects tell of. Several threads may fork at once, and so may a signal handler that comes in here; each takes back
+    # what it began. If anything fails, the child finds nothing that is complete, and has no code.
+
+    def _note(self, address: int, code: bytes) -> None:
+        for fork in self._forks:
+            if len(fork.changes) < MOST_CHANGES:
+                fork.changes.append((address, code))
+            else:
+                self._end(fork)
 
     def before_fork(self) -> None:
-        self._copy = self.platform.copy_code(self.memory, self.used())
+        if not self.platform.shares_code or self._process != os.getpid():
+            return
+        fork = _Fork()
+        self._forks += (fork,)
+        try:
+            self.platform.save_code(self.memory, self.used(), fork.saved)
+            fork.complete = True
+        except BaseException:
+            self._end(fork)
+            raise
+
+    def _end(self, fork: _Fork) -> None:
+        """Without `fork`."""
+        while fork in (before := self._forks):
+            after = tuple(other for other in before if other is not fork)
+            if self._forks is before:
+                self._forks = after
+        fork.saved.close()
+
+    def _prepared(self) -> _Fork | None:
+        """What this thread has prepared last."""
+        thread = threading.get_ident()
+        own = [fork for fork in self._forks if fork.thread == thread and fork.complete]
+        return own[-1] if own else None
 
     def after_fork_in_parent(self) -> None:
-        if self._copy is not None:
-            self.platform.release_code(self._copy)
-            self._copy = None
+        fork = self._prepared()
+        if fork is not None:
+            self._end(fork)
 
     def after_fork_in_child(self) -> None:
-        if self._copy is not None:
-            self.platform.adopt_code(self.memory, self._copy)
-            self._copy = None
+        if not self.platform.shares_code:
+            self._process = os.getpid()
+            return
+        fork = self._prepared()
+        try:
+            if fork is not None:
+                self.platform.replace_code(self.memory, fork.saved, self.functions - self.start)
+                for address, code in fork.changes:
+                    ctypes.memmove(address + self._to_writable, code, len(code))
+                self._process = os.getpid()
+        finally:
+            for other in self._forks:
+                if other.complete or other.thread != threading.get_ident():
+                    self._end(other)
 
 
 def _without(free: dict[int, int], size: int) -> tuple[int, dict[int, int]]:
@@ -149,9 +233,15 @@ def _with(free: dict[int, int], address: int, size: int) -> dict[int, int]:
     return more
 
 
+# What these raise, CPython prints and forgets.
+
+
 def _before_fork() -> None:
     for arena in list(_arenas):
-        arena.before_fork()
+        try:
+            arena.before_fork()
+        except (MemoryError, OSError):
+            pass  # the child will say so
 
 
 def _after_fork_in_parent() -> None:
@@ -161,7 +251,10 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     for arena in list(_arenas):
-        arena.after_fork_in_child()
+        try:
+            arena.after_fork_in_child()
+        except (MemoryError, OSError):
+            pass  # `check_process` will say so
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

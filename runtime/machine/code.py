@@ -210,6 +210,8 @@ class CodeSpace(Unique):
             offset = PAD_SIZE * (func - self.first)
             pack_into(pads, offset, _JMP, address - offset + distance)
             self._addresses[func - self.first] = address
+        self._arena.written(base, len(image.code))
+        self._arena.written(self._pads, self.count * PAD_SIZE)
         self._image = image
         self._starts = list(zip(addresses, image.funcs, strict=True))
         if self.listener is not None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _u64 = ctypes.c_uint64.from_address
 _RECORD: Final = ctypes.c_uint64 * (L.FIBER_SIZE // 8)
 
+
 @final
 class Fiber(Unique):
     """One call of a wasm function that can be suspended."""

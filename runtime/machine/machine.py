@@ -195,7 +195,9 @@ class Machine:
         """C functions are too far for a rel32: each gets a `jmp [rip]; address` within reach."""
         start = self.arena.reserve_stub(_THUNK_SIZE * (len(_C_API) + len(_C_LIBRARY)))
         thunks: list[bytes] = []
-        find = ctypes.CDLL(None).dlsym  # ctypes has no way to an address that does not lead through an object for each function
+        find = ctypes.CDLL(
+            None
+        ).dlsym  # ctypes has no way to an address that does not lead through an object for each function
         find.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         find.restype = ctypes.c_void_p
         for name in (*_C_API, *_C_LIBRARY):
@@ -273,6 +275,7 @@ class Machine:
 
     def _attach(self, state: StoreState) -> None:
         """Called by an entry whose thread is not the one that the state has seen last, and where entries are refused."""
+        self.arena.check_process()
         if self._closed and threading.current_thread() is not threading.main_thread():
             raise RuntimeError("the interpreter is shutting down")
         record = self.threads.current()
@@ -349,6 +352,10 @@ class Machine:
         self._watchdog_runs = False
         self._watchdog_event = threading.Event()  # the poller may have held the lock of the old one
         self.threads.after_fork_in_child()
+        try:
+            self.arena.check_process()
+        except PlatformError:  # nothing that is in wasm may go on there
+            request_end_of_all()
 
     # --- What the embedding API makes ------------------------------------------------------------------------------------
 

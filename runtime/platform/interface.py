@@ -18,6 +18,7 @@ Each operation is a method of `Platform`. A platform says by its flags which gro
 
 from __future__ import annotations
 
+import os
 from typing import final
 
 from brolga.ir.errors import BrolgaError
@@ -41,6 +42,25 @@ class CodeMemory:
         self.keep = keep
 
 
+@final
+class SavedCode:
+    """Code as it was before a fork, for the child: a file in memory that is like the whole area, or else (file -1) the (offset,
+    bytes) that were in use."""
+
+    __slots__ = ("extents", "file")
+
+    def __init__(self) -> None:
+        self.file = -1
+        self.extents: list[tuple[int, bytes]] = []
+
+    def close(self) -> None:
+        """Give up file and bytes."""
+        file, self.file = self.file, -1
+        self.extents = []
+        if file >= 0:
+            os.close(file)
+
+
 class Platform:
     """The interface. The methods of a group are called only where its flag is set."""
 
@@ -50,6 +70,7 @@ class Platform:
     signals = False
     threads = False
     gs_base = False
+    shares_code = False  # with a forked child
 
     # Code memory.
 
@@ -60,15 +81,17 @@ class Platform:
     def discard_code(self, memory: CodeMemory, offset: int, size: int) -> None:
         """The pages `offset` .. `offset + size` are not needed now: the system may have them. They read as anything later."""
 
-    def copy_code(self, memory: CodeMemory, extents: list[tuple[int, int]]) -> CodeMemory | None:
-        """Before a fork: a private copy of the (offset, size) extents for the child, where it would share the pages."""
-        return None
+    # A mapping of code that is shared between two views is shared with a forked child too: what one compiles would overwrite what
+    # the other runs.
 
-    def adopt_code(self, memory: CodeMemory, copy: CodeMemory) -> None:
-        """In the child: put the copy in the place of `memory`, at the same addresses."""
+    def save_code(self, memory: CodeMemory, extents: list[tuple[int, int]], saved: SavedCode) -> None:
+        """Before a fork: save what the (offset, size) extents contain. Called if `shares_code`. Raises MemoryError."""
+        raise NotImplementedError
 
-    def release_code(self, memory: CodeMemory) -> None:
-        """Unmap a copy, in the parent."""
+    def replace_code(self, memory: CodeMemory, saved: SavedCode, lasting: int) -> None:
+        """In the child: memory of its own at the addresses of `memory`, with the contents that were saved. Signal handlers in the
+        first `lasting` bytes can run all the time. Raises PlatformError; then the memory may still be the parent's."""
+        raise NotImplementedError
 
     # Plain memory.
 

@@ -11,7 +11,7 @@ import os
 import signal
 from typing import Final
 
-from .interface import CodeMemory, Platform, PlatformError
+from .interface import CodeMemory, Platform, PlatformError, SavedCode
 
 PAGE: Final = 4096
 
@@ -20,6 +20,7 @@ PROT_RW: Final = 3
 PROT_RX: Final = 5
 MAP_SHARED: Final = 1
 MAP_PRIVATE: Final = 2
+MAP_FIXED: Final = 0x10
 MAP_ANONYMOUS: Final = 0x20
 MAP_NORESERVE: Final = 0x4000
 MAP_FAILED: Final = (1 << 64) - 1
@@ -102,6 +103,7 @@ class LinuxPlatform(Platform):
     stacks = True
     signals = True
     threads = True
+    shares_code = True
 
     def __init__(self) -> None:
         without = os.environ.get("BROLGA_WITHOUT", "").split(",")
@@ -165,22 +167,51 @@ class LinuxPlatform(Platform):
     def discard_code(self, memory: CodeMemory, offset: int, size: int) -> None:
         libc.madvise(memory.writable + offset, size, MADV_REMOVE)
 
-    def copy_code(self, memory: CodeMemory, extents: list[tuple[int, int]]) -> CodeMemory | None:
-        copy = self._map_twice(memory.size)
-        if copy is None:
-            raise PlatformError("no address space to copy the code for a forked process")
+    def save_code(self, memory: CodeMemory, extents: list[tuple[int, int]], saved: SavedCode) -> None:
+        """Written into a file without mapping it, so that no address space is wanted."""
+        saved.file = self._memfd(memory.size)
+        if saved.file >= 0:
+            try:
+                for offset, size in extents:
+                    rest = memoryview((ctypes.c_ubyte * size).from_address(memory.writable + offset))
+                    while rest:
+                        done = os.pwrite(saved.file, rest, offset)
+                        rest, offset = rest[done:], offset + done
+                return
+            except OSError:
+                saved.close()
         for offset, size in extents:
-            ctypes.memmove(copy.writable + offset, memory.writable + offset, size)
-        return copy
+            saved.extents.append((offset, ctypes.string_at(memory.writable + offset, size)))
 
-    def adopt_code(self, memory: CodeMemory, copy: CodeMemory) -> None:
-        flags = MREMAP_MAYMOVE | MREMAP_FIXED
-        for source, target in ((copy.executable, memory.executable), (copy.writable, memory.writable)):
-            if libc.mremap(source, copy.size, memory.size, flags, target) != target:
-                raise PlatformError("the code cannot be mapped in the forked process")
+    # Mapping over what is mapped takes no more address space, and is one step: nobody finds nothing there.
 
-    def release_code(self, memory: CodeMemory) -> None:
-        self._unmap_pair(memory.writable, memory.executable, memory.size)
+    def replace_code(self, memory: CodeMemory, saved: SavedCode, lasting: int) -> None:
+        flags = MAP_SHARED | MAP_NORESERVE | MAP_FIXED
+        writable, executable, size = memory.writable, memory.executable, memory.size
+        if saved.file >= 0:
+            done = bool(
+                _map(writable, size, PROT_RW, flags, saved.file) and _map(executable, size, PROT_RX, flags, saved.file)
+            )
+        else:
+            done = bool(_map(writable, size, PROT_RW, flags | MAP_ANONYMOUS, -1))
+            for offset, code in saved.extents if done else []:
+                ctypes.memmove(writable + offset, code, len(code))
+            done = (
+                done
+                and libc.mprotect(writable, size, PROT_RX) == 0
+                and libc.munmap(executable + lasting, size - lasting)
+                == 0  # mremap wants address space before it gives up any
+                and self._double(writable, lasting, executable)
+                and self._double(writable + lasting, size - lasting, executable + lasting)
+                and libc.mprotect(writable, size, PROT_RW) == 0
+            )
+        if not done:
+            raise PlatformError("the system refuses to map code anew in a forked process")
+        libc.madvise(executable, size, MADV_DONTDUMP)
+
+    def _double(self, source: int, size: int, target: int) -> bool:
+        """Map the shared pages at `source` at `target`, too."""
+        return bool(libc.mremap(source, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target)
 
     def allocate(self, size: int) -> tuple[int, object]:
         import mmap  # a shared library, for systems that refuse reservations
