@@ -10,6 +10,7 @@ from typing import Final, final
 
 from .cfg import successors
 from .function import Function
+from .work import BLOCK, spend
 
 UNREACHABLE: Final = -1
 NONE: Final = -1  # ends a chain
@@ -26,6 +27,7 @@ class DominatorTree:
         count = len(function.blocks)
         following: list[list[int]] = [[]] * count
         self.incoming: list[list[int]] = [[] for _ in range(count)]
+        spend(BLOCK * count)
         for block in function.layout:
             following[block] = successors(function.blocks[block])
             for successor in following[block]:
@@ -39,6 +41,7 @@ class DominatorTree:
         self.order: list[int] = []
         path = [entry]
         remaining = [len(following[entry])]  # of the successors of each block of the path
+        spend(BLOCK * count)
         while path:
             block = path[-1]
             left = remaining[-1]
@@ -62,6 +65,7 @@ class DominatorTree:
         for place, block in enumerate(self.order):
             self.position[block] = place
 
+        spend(BLOCK * count)
         found = _immediate_dominators(preorder, number, parent, self.incoming)
         self.idom = [UNREACHABLE] * count
         for place, block in enumerate(preorder):

@@ -27,6 +27,7 @@ from brolga.ir.passes import (
     unreachable,
 )
 from brolga.ir.verifier import verify
+from brolga.ir.work import BLOCK, spend
 from brolga.regalloc.allocate import allocate
 from brolga.regalloc.checker import check
 from brolga.regalloc.color import forget_masks
@@ -121,10 +122,12 @@ def compile_ir(
 
         times.start()
         level = settings.opt_level if knobs.opt_level < 0 else knobs.opt_level
+        work = BLOCK * len(function.blocks)
         for entry in CHECKED_PASSES if settings.check_facts else PASSES:
             if entry.level > level or settings.off & entry.switch:
                 continue
             stage = entry.name
+            spend(work)
             entry.run(function)
             if knobs.verify:
                 verify(function)

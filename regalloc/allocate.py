@@ -23,7 +23,7 @@ from .constrained import allocate_constrained
 from .edges import Edges
 from .liveness import NEVER, Liveness
 from .loops import NO_LOOP, Flow
-from .operand import GPR, Allocation, Code, MachineBlock, MachineEnv, Move
+from .operand import BLOCK, GPR, STRIDE, Allocation, Code, MachineBlock, MachineEnv, Move
 from .policy import DEFAULT_POLICY, Policy
 from .shrink_wrap import expect_frameless, place_frame
 from .slots import finish_moves
@@ -32,8 +32,12 @@ from .spill import Spills
 
 def allocate(code: Code, env: MachineEnv, policy: Policy = DEFAULT_POLICY) -> Allocation:
     """Fill `locations` of all instructions of `code`; the result has the moves to insert. Raises RegAllocError."""
+    work = BLOCK * len(code.blocks)
+    code.spend(work)
     flow = Flow(code.blocks)
+    code.spend(work)
     live = Liveness(code, flow, policy)
+    code.spend(work)
     registers = Registers(live, env)
     moves: list[dict[int, list[Move]]] = [{} for _ in code.blocks]
     spills = Spills(live, registers, moves)
@@ -44,6 +48,7 @@ def allocate(code: Code, env: MachineEnv, policy: Policy = DEFAULT_POLICY) -> Al
     before = -1
     for b in flow.order:
         block = code.blocks[b]
+        code.spend(4 * len(block.insts))
         registers.cursor = bisect_right(live.special_positions, live.base[b])
         registers.loop = flow.loop_of[b]
         if frameless:
@@ -60,7 +65,9 @@ def allocate(code: Code, env: MachineEnv, policy: Policy = DEFAULT_POLICY) -> Al
         edges.leave(b)
         live.end_block(dead)
         before = b
+    code.spend(work)
     slots = finish_moves(live, spills, edges, env.scratch_vector)
+    code.spend(work)
     framed = place_frame(live, moves, registers.used, env.callee_saved, slots) if policy.shrink_wrapping else []
     return Allocation(moves, slots, registers.used, framed)
 
@@ -101,9 +108,13 @@ def _walk(block: MachineBlock, live: Liveness, registers: Registers, spills: Spi
     special_positions = live.special_positions
     special_count = len(special_positions)
     next_special = special_positions[registers.cursor] if registers.cursor < special_count else NEVER
+    look_up_at = STRIDE
     for inst in block.insts:
         pos += 1
         index += 1
+        if index >= look_up_at:
+            look_up_at = index + STRIDE
+            live.code.spend(4 * STRIDE)
         shape = inst.shape
         if not shape.plain:
             while next_special <= pos:

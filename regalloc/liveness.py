@@ -25,7 +25,7 @@ from bisect import bisect_left, bisect_right
 from typing import Final, final
 
 from .loops import NO_LOOP, Flow
-from .operand import GPR, SAME_AS, USE, Code, Shape
+from .operand import BLOCK, GPR, SAME_AS, STRIDE, USE, Code, Shape
 from .policy import DEFAULT_POLICY, Policy
 
 NEVER: Final = 1 << 60  # a position after all others
@@ -122,8 +122,11 @@ class Liveness:
         self._bases_in_order: list[int] = []
         self._next_across = 0
         self._scan()
+        code.spend(BLOCK * blocks)
         self._number()
+        code.spend(BLOCK * blocks)
         self._find_live_in()
+        code.spend(BLOCK * blocks)
         self._measure_loops()
 
     def _scan(self) -> None:
@@ -140,7 +143,9 @@ class Liveness:
         cold = self.flow.cold
         param_hints = self.policy.param_hints
         exchanges = self.policy.exchanges_operands
+        spend = code.spend
         pos = 0
+        look_up_at = STRIDE
         for b in self.flow.order:
             block = blocks[b]
             base = pos
@@ -151,8 +156,12 @@ class Liveness:
                 last[v] = pos
             exposed = self.exposed[b]
             is_cold = cold[b]
+            spend(len(block.insts))
             for inst in block.insts:
                 pos += 1
+                if pos >= look_up_at:
+                    look_up_at = pos + STRIDE
+                    spend(STRIDE)
                 for v in inst.operands:
                     at = uses[v]
                     if not at:

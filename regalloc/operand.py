@@ -36,6 +36,7 @@ Invariants that a client keeps
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, final
 
 ANY_REGISTER: Final = -1
@@ -175,19 +176,30 @@ class MachineBlock:
         self.needs_frame = False
 
 
+def _spend_nothing(instructions: int) -> None:
+    pass
+
+
+# What `Code.spend` is told.
+STRIDE: Final = 4096  # after so many instructions of one block: that so many come
+BLOCK: Final = 4  # for a block whose instructions are not looked at
+
+
 @final
 class Code:
     """A function for the allocator.
 
     `vreg_class[v]` is GPR or XMM. `remat[v]` is the instruction that makes v's value again from nothing (a constant), or
     None: the allocator may drop such a vreg and ask for it again (MOVE_REMAT) in place of spilling it.
-    `hints[v]` is a register that v would like to be in, or -1.
+    `hints[v]` is a register that v would like to be in, or -1. `spend` is told of so many instructions that are about to be looked
+    at; it may raise, which ends the allocation.
     """
 
-    __slots__ = ("name", "blocks", "vreg_class", "remat", "hints", "idom")
+    __slots__ = ("name", "blocks", "vreg_class", "remat", "hints", "idom", "spend")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, spend: Callable[[int], None] | None = None) -> None:
         self.name = name
+        self.spend: Callable[[int], None] = spend or _spend_nothing
         self.blocks: list[MachineBlock] = []
         self.vreg_class: list[int] = []
         self.remat: list[MachineInst | None] = []

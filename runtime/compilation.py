@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from typing import Final, final
 
 from brolga.jit.code import CompiledFunction
@@ -14,6 +16,9 @@ from brolga.jit.settings import Settings
 from brolga.jit.vmctx import ContextLayout
 from brolga.jit.wasm import types as wasm
 
+from .machine.compiling import look_up, look_up_while_compiling
+
+_PARTS: Final = ("ir.builder", "jit.wasm.translate", "jit.x64.lower_memory", "jit.x64.lower", "regalloc.allocate", "jit.x64.emit")
 LARGE_BODY: Final = 16 << 10  # bytes of wasm, some 9,000 operators, which take 6 MB
 
 
@@ -82,6 +87,19 @@ collector_paused = _CollectorPause()
 os.register_at_fork(after_in_child=collector_paused.end)
 
 
+@cache
+def _compiler() -> Callable[[wasm.Module, ContextLayout, int, Settings], CompiledFunction]:
+    """The compiler is imported when there is something to compile. In parts, since that takes a tenth of a second, and the call that
+    waits for it may be to end."""
+    look_up_while_compiling()
+    for part in _PARTS:
+        import_module(f"brolga.{part}")
+        look_up()
+    from brolga.jit.compile import compile_function
+
+    return compile_function
+
+
 @final
 class Compilation:
     """What it takes to compile a module's functions. Refers to no code, so that code may refer to it."""
@@ -95,8 +113,7 @@ class Compilation:
 
     def compile(self, func: int) -> CompiledFunction:
         """Machine code of the function with this index."""
-        from brolga.jit.compile import compile_function  # the compiler is imported when there is something to compile
-
+        compile_function = _compiler()
         body = self.decoded.bodies[func - self.decoded.imported_funcs]
         with collector_paused():
             if body.end - body.start >= LARGE_BODY:

@@ -22,6 +22,7 @@ from .compilation import Compilation, collector_paused
 from .config import Config
 from .engine import Engine
 from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_id
+from .machine.compiling import look_up_while_compiling
 from .machine.memory import address_of
 from .managed import SlottedManaged
 from .text import to_binary
@@ -323,6 +324,7 @@ def _checked(data: bytes) -> wasm.Module:
     from brolga.jit.wasm.decode import decode
     from brolga.jit.wasm.validate import validate
 
+    look_up_while_compiling()
     TIMES.start()
     decoded = decode(data)
     TIMES.end(DECODE)

@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..function import NO_VALUE, Function
+from ..work import spend
 
 _WORK_FACTOR: Final = 16
 
@@ -162,6 +163,7 @@ def _apply(function: Function, alias: list[int], trivial: list[int]) -> None:
                 blocks[number].params = [params[place] for place in places]
     for number in function.layout:
         insts = blocks[number].insts
+        spend(len(insts))
         for inst in insts:
             args = inst.args
             for place, value in enumerate(args):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from ..function import NO_ARGS, Block, Function, Inst, Target
 from ..opcodes import BR_TABLE, BRIF, JUMP
+from ..work import BLOCK, spend
 
 
 def run(function: Function) -> None:
@@ -26,6 +27,7 @@ def run(function: Function) -> None:
                     target.args = _passed_on(blocks[target.block], target.args, beyond)
                     target.block = beyond.block
 
+    spend(BLOCK * len(blocks))
     incoming = [0] * len(blocks)
     for number in function.layout:
         last = blocks[number].insts[-1]
@@ -41,6 +43,7 @@ def run(function: Function) -> None:
                 reached[target.block] = True
                 pending.append(target.block)
 
+    spend(BLOCK * len(blocks))
     for number in function.layout:
         if not reached[number]:
             continue
@@ -153,7 +156,9 @@ def _used_elsewhere(function: Function, candidates: list[Block]) -> set[int]:
     if not owner:
         return used
     for number in function.layout:
-        for inst in function.blocks[number].insts:
+        insts = function.blocks[number].insts
+        spend(len(insts))
+        for inst in insts:
             for value in inst.args:
                 if value in owner:
                     used.add(owner[value])

@@ -15,6 +15,7 @@ from typing import Final
 
 from ..function import Function, Inst, Target
 from ..opcodes import CAN_TRAP, FLAGS, OPCODE_COUNT, PURE, READS
+from ..work import STRIDE, spend
 
 # Instructions that may go when their result is not needed.
 _REMOVABLE: Final[list[bool]] = [
@@ -41,6 +42,7 @@ def run(function: Function) -> None:
         for position, param in enumerate(block.params):
             home[param] = number
             place[param] = position
+        spend(len(block.insts))
         for inst in block.insts:
             if removable[inst.op]:
                 makers[inst.result] = inst
@@ -53,8 +55,11 @@ def run(function: Function) -> None:
             if target.args:
                 incoming[target.block].append(target)
 
+    spend(STRIDE)
     while pending:
         value = pending.pop()
+        if not value % STRIDE:
+            spend(STRIDE)
         maker = makers[value]
         if maker is not None:
             for arg in maker.args:
@@ -73,6 +78,7 @@ def run(function: Function) -> None:
     for number in function.layout:
         block = blocks[number]
         insts = block.insts
+        spend(len(insts))
         block.insts = [inst for inst in insts if not removable[inst.op] or needed[inst.result]]
         if number != entry and block.params:
             kept = [position for position, param in enumerate(block.params) if needed[param]]

@@ -18,6 +18,7 @@ from ..opcodes import BAND, CALLS, FLAGS, ICC_NE, ICMP, ICONST, TRAPNZ
 from ..rules.known_bits import ones_by_definition
 from ..trap_codes import FACT_KNOWN_BITS
 from ..types import I32, I64, TYPE_MASK, VOID
+from ..work import spend
 
 
 def run(function: Function) -> None:
@@ -46,6 +47,7 @@ def insert_checks(function: Function, ones: dict[int, int]) -> None:
     for number in function.layout:
         block = function.blocks[number]
         insts: list[Inst] = []
+        spend(len(block.insts))
         for inst in block.insts:
             insts.append(inst)
             if inst.result in ones:

@@ -27,6 +27,7 @@ from ..function import Function, Inst, Target
 from ..loops import NO_LOOP, LoopForest, loops_of
 from ..opcodes import FORMATS, IADD, ICONST, JUMP, LOAD_, STORE_
 from ..types import TYPE_MASK, VOID
+from ..work import spend
 
 _MAX_PLACES: Final = 4  # outside of the loop, where the old value is computed again
 _MAX_DEPTH: Final = 16
@@ -119,6 +120,7 @@ def _late_uses(function: Function, passed: dict[int, tuple[int, int]], constants
     steps: dict[int, _Step] = {}  # by old value
     for number in function.layout:
         insts = function.blocks[number].insts
+        spend(len(insts))
         for inst in insts:
             if inst.op == ICONST:
                 constants[inst.result] = inst.imm

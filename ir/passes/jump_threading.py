@@ -49,6 +49,7 @@ from ..opcodes import (
     UNARY,
 )
 from ..types import F32, F64, I32, I64, VOID
+from ..work import BLOCK, spend
 from . import block_params, unreachable
 
 _MAX_HEAD: Final = 32  # instructions
@@ -101,6 +102,7 @@ def run(function: Function) -> None:
     heads = _heads(function)
     if not heads:
         return
+    spend(BLOCK * len(function.blocks))
     is_header = _find_edges(function, heads)
     candidates = [head for number, head in heads.items() if not is_header[number]]
     if not candidates:
@@ -112,6 +114,7 @@ def run(function: Function) -> None:
     if not candidates:
         return
     _find_last_uses(function, candidates)
+    spend(BLOCK * len(function.blocks))
     splits = _Splits(function)
     changed = False
     for head in candidates:
@@ -174,7 +177,9 @@ def _find_edges(function: Function, heads: dict[int, _Head]) -> list[bool]:
 def _constants(function: Function) -> dict[int, int]:
     constants: dict[int, int] = {}
     for number in function.layout:
-        for inst in function.blocks[number].insts:
+        insts = function.blocks[number].insts
+        spend(len(insts))
+        for inst in insts:
             if FORMATS[inst.op] == CONST:
                 constants[inst.result] = inst.imm
     return constants
@@ -269,7 +274,9 @@ def _find_last_uses(function: Function, candidates: list[_Head]) -> None:
         for place in range(head.length):
             heads[head.block.insts[place].result] = head
     for number in function.layout:
-        for place, inst in enumerate(function.blocks[number].insts):
+        insts = function.blocks[number].insts
+        spend(len(insts))
+        for place, inst in enumerate(insts):
             for value in inst.args:
                 if value in heads:
                     head = heads[value]
@@ -372,6 +379,7 @@ class _Splits:
             return
         for number in layout:
             insts = function.blocks[number].insts
+            spend(len(insts))
             for inst in insts:
                 if inst.args:
                     inst.args = self._rename(inst.args, number)

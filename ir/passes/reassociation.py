@@ -22,6 +22,7 @@ from typing import Final, final
 from ..function import Block, Function, Inst
 from ..opcodes import BAND, BOR, BXOR, IADD, IMUL, OPCODE_COUNT
 from ..ranks import CYCLES, LoopRanks, innermost_loops, integer_constants
+from ..work import spend
 
 _ASSOCIATIVE: Final[list[bool]] = [op in (IADD, IMUL, BAND, BOR, BXOR) for op in range(OPCODE_COUNT)]
 _FEWEST_PARTS: Final = 3
@@ -107,6 +108,7 @@ def _hang_together(nodes: dict[int, _Node]) -> bool:
 def _count_uses(function: Function, nodes: dict[int, _Node]) -> None:
     for number in function.layout:
         insts = function.blocks[number].insts
+        spend(len(insts))
         for inst in insts:
             for value in inst.args:
                 if value in nodes:

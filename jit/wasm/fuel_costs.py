@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from brolga.ir.work import STRIDE, spend
+
 from . import opcodes as wasm
 from .fuel_constants import find_constants
 from .fuel_variables import NOT_CONSTANT
@@ -131,7 +133,11 @@ def _count(module: Module, index: int, result: FuelCosts) -> bool:
     complete = True
     previous = wasm.NOP
     constant = NOT_CONSTANT
+    look_up_at = pos + STRIDE
     while pos < end:
+        if pos >= look_up_at:
+            look_up_at = pos + STRIDE
+            spend(STRIDE // 4)
         start = pos
         op = data[pos]
         if op == wasm.PREFIX_FC:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from brolga.ir.work import STRIDE, spend
+
 NOT_CONSTANT: Final = -1
 UNKNOWN: Final = 0  # the value of all that is computed
 NO_VALUE: Final = -1
@@ -131,6 +133,8 @@ class Variables:
 
     def _count_step(self) -> None:
         self._steps += 1
+        if not self._steps % STRIDE:
+            spend(STRIDE)
         if self._steps > _MAX_STEPS:
             self.exhausted = True
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from brolga.ir.errors import LimitError
+from brolga.ir.work import STRIDE, spend
 
 from .limits import MAX_CONSTRUCT_LOCALS, MAX_MERGED_LOCALS
 from .locals import read_locals
@@ -172,7 +173,11 @@ def _read_events(module: Module, index: int, events: list[int], operands: list[i
     openers: list[int] = [BLOCK_OP]
     count = 0
     steps = _STEPS
+    look_up_at = pos + STRIDE
     while pos < end:
+        if pos >= look_up_at:
+            look_up_at = pos + STRIDE
+            spend(STRIDE // 4)
         op = data[pos]
         pos += 1
         step = steps[op]
@@ -225,6 +230,8 @@ def _find_live(events: list[int], operands: list[int], tables: list[list[int]]) 
     place = len(events)
     while place > 0:
         place -= 1
+        if not place % STRIDE:
+            spend(STRIDE // 2)
         event = events[place]
         if event == LOCAL_GET:
             live |= 1 << operands[place]

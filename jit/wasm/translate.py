@@ -12,6 +12,7 @@ from brolga.ir.opcodes import ICC_EQ
 from brolga.ir.source_loc import inlined_loc
 from brolga.ir.trap_codes import UNREACHABLE as UNREACHABLE_EXECUTED
 from brolga.ir.types import F32, F64, I32, I64, IS_FLOAT, TYPE_MASK
+from brolga.ir.work import STRIDE, spend
 
 from .. import builtins
 from ..settings import Settings
@@ -135,7 +136,11 @@ def _translate_body(state: State, pos: int) -> None:
     fuel = state.fuel
     site = state.site
     kinds = KIND if fuel is None else fuel.kinds
+    look_up_at = pos + STRIDE
     while True:
+        if pos >= look_up_at:
+            look_up_at = pos + STRIDE
+            spend(STRIDE)
         builder.loc = pos | site
         op = data[pos]
         pos += 1

@@ -15,6 +15,7 @@ from bisect import bisect_right
 from typing import Final
 
 from brolga.ir.errors import DecodeError, LimitError, UnsupportedError, ValidationError
+from brolga.ir.work import STRIDE, spend
 
 from .limits import MAX_BR_TABLE_TARGETS, MAX_NESTING
 from .locals import read_locals
@@ -240,7 +241,12 @@ def _validate_body(module: Module, index: int) -> None:
     dead = False  # this code is unreachable
     stack: list[int] = [BASE, BASE]
 
+    spend((end - pos) // 4)
+    look_up_at = pos + STRIDE
     while pos < end:
+        if pos >= look_up_at:
+            look_up_at = pos + STRIDE
+            spend(STRIDE)
         loc = pos
         op = data[pos]
         pos += 1

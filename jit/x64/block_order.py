@@ -19,6 +19,7 @@ from typing import Final, final
 from brolga.ir.function import Function, Target
 from brolga.ir.loops import NO_LOOP, loops_of
 from brolga.ir.opcodes import TRAP
+from brolga.ir.work import BLOCK, spend
 from brolga.regalloc.operand import Code, MachineBlock
 
 from ..transformations import COLD_BLOCKS, LOOP_ALIGNMENT
@@ -216,14 +217,19 @@ def _same(a: Target, b: Target) -> bool:
 def order_blocks(function: Function, code: Code, vcode: VCode, off: int = 0) -> BlockOrder:
     """Make the blocks of `code`, and `cold` and `align` of `vcode`. `off`: the transformations that are switched off."""
     graph = _Graph(function)
+    work = BLOCK * len(function.blocks)
+    spend(work)
     graph.find_edges()
+    spend(work)
     nodes = graph.place()
+    spend(work)
     if not off & COLD_BLOCKS:
         graph.find_cold(nodes)
     number_of = [NO_BLOCK] * len(graph.targets)
     for number, node in enumerate(nodes):
         number_of[node] = number
 
+    spend(work)
     order = BlockOrder()
     count = len(function.blocks)
     for number, node in enumerate(nodes):
@@ -248,6 +254,7 @@ def order_blocks(function: Function, code: Code, vcode: VCode, off: int = 0) -> 
             preds = code.blocks[number].preds
             code.idom.append(preds[0] if len(preds) == 1 else number_of[graph.tree.idom[node]])
     vcode.cold = [graph.cold[node] for node in nodes]
+    spend(work)
     _estimate_frequencies(graph, nodes, number_of, code, vcode)
     _place_constants(graph, nodes, number_of, code, order)
     inner = [True] * len(nodes)  # is the head of a loop without loops inside

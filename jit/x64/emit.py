@@ -15,6 +15,7 @@ from typing import Final
 
 from brolga.ir.source_loc import LOC_BITS, LOC_MASK
 from brolga.ir.trap_codes import STACK_OVERFLOW
+from brolga.ir.work import BLOCK, STRIDE, spend
 from brolga.regalloc.operand import (
     FIRST_SPILL_SLOT,
     FIRST_VECTOR_REGISTER,
@@ -127,6 +128,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
     off = settings.off
     forward = list(range(len(blocks))) if off & SKIPPED_JUMPS else forwarded(blocks, allocation)
     order, tops = emission_order(vcode, forward, not off & ROTATED_LOOPS)
+    spend(BLOCK * len(blocks))
     remat = code.remat
     output = buffer.code  # never replaced while instructions are added
     trap_marks = buffer.trap_marks
@@ -160,7 +162,12 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
         buffer.incoming_base = frame_size + 8
         stubs.frame_size = frame_size
         block_moves = moves[number]
+        spend(len(block.insts))
+        look_up_at = STRIDE
         for position, inst in enumerate(block.insts):
+            if position >= look_up_at:
+                look_up_at = position + STRIDE
+                spend(STRIDE)
             if block_moves and position in block_moves:
                 for move in block_moves[position]:
                     _move(buffer, move, remat)
@@ -211,6 +218,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
         if len(block.insts) > 1:  # `is_return` looks at the others
             block.insts = []
 
+    spend(BLOCK * len(blocks))
     for path in stubs.slow_paths:
         buffer.frame(path.frame_size)
         stubs.frame_size = path.frame_size
@@ -227,6 +235,7 @@ def emit(vcode: VCode, allocation: Allocation, settings: Settings) -> CompiledFu
             buffer.labels[number] = buffer.labels[target]
     if vcode.inlined:
         _split_locations(buffer, vcode.inlined)
+    spend(BLOCK * len(blocks))
     return buffer.finish(vcode.index, not off & SHORT_BRANCHES)
 
 

@@ -17,6 +17,7 @@ from brolga.ir import opcodes as ir
 from brolga.ir.errors import CompileError
 from brolga.ir.function import Function, Inst
 from brolga.ir.opcodes import OPCODE_NAMES
+from brolga.ir.work import STRIDE, spend
 from brolga.regalloc.operand import Code
 
 from ..settings import Settings
@@ -148,7 +149,7 @@ LOWER[ir.RETURN] = lower_return
 
 def lower(function: Function, settings: Settings) -> VCode:
     """Select machine instructions for `function`, whose blocks are empty afterwards."""
-    code = Code(function.name)
+    code = Code(function.name, spend)
     vcode = VCode(function.index, code)
     vcode.inlined = function.inlined
     order = order_blocks(function, code, vcode, settings.off)
@@ -208,8 +209,15 @@ def _lower_block(lo: Lowering, insts: list[Inst], number: int) -> None:
     out = lo.out
     load_order = lo.load_order
     checks_facts = lo.checks_facts
+    left = len(insts)
+    spend(left)
+    left = min(left, STRIDE)
     while insts:
         inst = insts.pop()
+        left -= 1
+        if left < 0:
+            left = STRIDE
+            spend(STRIDE)
         op = inst.op
         result = inst.result
         order = ORDER[op]

@@ -41,6 +41,7 @@ from brolga.ir.opcodes import (
 )
 from brolga.ir.rules.known_bits import ones_by_definition
 from brolga.ir.types import F32, I32, I64, IS_FLOAT
+from brolga.ir.work import spend
 from brolga.regalloc.operand import GPR, XMM, Code
 
 from .. import transformations as t
@@ -279,7 +280,9 @@ class Lowering:
             started[number] = True
             writes += 1
             traps += 1
-            for inst in blocks[number].insts:
+            insts = blocks[number].insts
+            spend(len(insts))
+            for inst in insts:
                 for arg in inst.args:
                     uses[arg] += 1
                 order = ORDER[inst.op]

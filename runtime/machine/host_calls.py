@@ -167,7 +167,7 @@ MACROS: Final = {
 
 # --- Routines -------------------------------------------------------------------------------------------------------------
 
-# Pads lead here: number of the pad in eax, arguments in their registers.
+# Pads lead here: number of the pad in eax, arguments in their registers. HOOK_COMPILE(number of the pad, state).
 LAZY_COMPILE: Final = """
     mov r11d, eax
     {HOST_CALL}
@@ -177,8 +177,13 @@ LAZY_COMPILE: Final = """
     mov [rsp], rax
     test rax, rax
     jz raised
+    mov rax, [rbx + {STATE_OBJECT}]
+    mov [rsp + 8], rax
     mov rdi, {HOOK_COMPILE}
-    {CALL_WITH_ONE}
+    mov rsi, rsp
+    mov edx, 2
+    xor ecx, ecx
+    call {PyObject_Vectorcall}
     mov [rsp + 8], rax
     mov rdi, [rsp]
     call {Py_DecRef}

@@ -28,6 +28,7 @@ from . import layout as L
 from .arena import CodeArena
 from .calls import call_layout, read_results, write_args
 from .code import CodeSpace, compile_pad
+from .compiling import compile_for
 from .entry import slow_call
 from .entry_layout import KINDS
 from .fault_handlers import FAULTS, FaultHandlers
@@ -378,8 +379,8 @@ class Machine:
         """The activation state of a new store."""
         return StoreState(self)
 
-    def _compile_pad(self, number: int) -> int:
-        return compile_pad(self.arena, number)
+    def _compile_pad(self, number: int, state: StoreState) -> int:
+        return compile_for(state, partial(compile_pad, self.arena, number))
 
     def new_code_space(
         self, first: int, count: int, compile: Callable[[int], CompiledFunction], owner: object

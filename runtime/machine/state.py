@@ -129,6 +129,12 @@ class StoreState(Unique):
         """Whether wasm of this store (or a host function called by it) is on some thread's stack."""
         return _u64(self.address + L.STATE_ACTIVATION).value != 0
 
+    @property
+    def end_is_wanted(self) -> bool:
+        """Whether the innermost activation is to end. It does when it is back in wasm."""
+        address = self.address
+        return _u64(address + L.STATE_REQUEST).value >= _u64(address + L.STATE_ACTIVATION).value
+
     def interrupt(self, last: int = 0) -> None:
         """From any thread: end every activation that is running now with an INTERRUPT trap, a suspended one when it goes on. Later
         ones are not affected, but for those up to number `last`."""
