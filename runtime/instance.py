@@ -405,7 +405,7 @@ def _check_handlers(machine: Machine) -> None:
 def check_engine(store: Store, module: LoadedModule) -> None:
     """WasmtimeError unless the module's code is for the platform of the store's engine, and looks at what that limits. Otherwise
     the engines may differ."""
-    wanted, found = store.engine.settings, module.settings
+    wanted, found = store._settings, module.settings
     if module.machine is not store._machine:
         reason = "its platform is another one"
     elif wanted.fuel != found.fuel:

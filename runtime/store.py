@@ -185,6 +185,7 @@ class Store(Managed):
         "_hosts",
         "_instances",
         "_machine",
+        "_settings",
         "_state",
         "_user_data",
         "engine",
@@ -199,6 +200,7 @@ class Store(Managed):
         self._closed = False
         self._user_data = data
         self._machine: Machine = engine.machine
+        self._settings = engine.settings
         self._epoch = engine.epoch
         self._state = engine.machine.new_state()
         if engine.max_stack:
