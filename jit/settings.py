@@ -11,6 +11,9 @@ MEMORY_BASE_REGISTER: Final = 1  # r14 holds it
 
 BOUNDS_GUARD: Final = 0  # accesses outside fault: the memory is a reservation of 4 GiB + 4 GiB + a page
 BOUNDS_EXPLICIT: Final = 1  # compare with the memory record's length, take the base from the record at each access
+BOUNDS_BESIDE_GUARD: Final = (
+    2  # the same, in a process that has code with BOUNDS_GUARD too: calls of other instances set its base
+)
 
 CPU_FEATURES: Final = ("sse41", "popcnt", "lzcnt", "bmi1", "bmi2", "avx", "fma")
 
@@ -20,7 +23,7 @@ class Settings:
     """What the generated code may assume of platform and CPU.
 
     memory_base      MEMORY_BASE_GS or MEMORY_BASE_REGISTER (with BOUNDS_EXPLICIT neither is used)
-    bounds           BOUNDS_GUARD or BOUNDS_EXPLICIT
+    bounds           BOUNDS_GUARD, BOUNDS_EXPLICIT or BOUNDS_BESIDE_GUARD
     signals          faults become traps by signal handler; else division and the like are checked by compares and a trap
                      calls the trap routine (CompiledFunction.traps then names return addresses)
     stack_guard      the stack ends in a guard area, on which overflow faults
@@ -72,6 +75,12 @@ class Settings:
         self.stack_limit = stack_limit
         self.off = off
         self.check_facts = check_facts
+
+    def beside_guard(self) -> Settings:
+        """The same for code whose memory has no guard area, where others have one."""
+        settings = Settings.parse(self.describe(), self.describe_features())
+        settings.bounds = BOUNDS_BESIDE_GUARD
+        return settings
 
     def describe(self) -> str:
         """All but the CPU features, as text: code compiled with settings that read alike fits in the same places."""

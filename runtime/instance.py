@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from brolga.ir import trap_codes
 from brolga.ir.errors import LinkError, WasmtimeError
+from brolga.jit.settings import BOUNDS_GUARD
 from brolga.jit.vmctx import (
     CTX_ACTIVATION,
     CTX_BUILTINS,
     CTX_MEMORY0_BASE,
     CTX_MEMORY0_RECORD,
+    FUNC_CODE,
     FUNC_RECORD_SIZE,
     FUNC_SELF,
 )
@@ -129,6 +131,8 @@ class InstanceData(Unique):
         for memory_type in module.own_memories:
             limits = memory_type.limits
             self.memories.append(MemoryData(data, limits.minimum, limits.maximum))
+        if self.memories and not self.memories[0].block.guarded and module.settings.bounds == BOUNDS_GUARD:
+            self._compare_bounds()
         for table_type in module.own_tables:
             limits = table_type.limits
             self.tables.append(TableData(data, table_type.element, limits.minimum, limits.maximum))
@@ -205,6 +209,12 @@ class InstanceData(Unique):
             raise _wrong_kind(wanted, "func", item)
         self._keep.append(host)
         return host.record
+
+    def _compare_bounds(self) -> None:
+        """The memory's end is not guarded: take the code that looks for it."""
+        self.module = module = self.module.beside_guard()
+        for func in module.decoded.escaping:
+            _U64.pack_into(self._context, module.layout.escaping_func(func) + FUNC_CODE, module.space.pad(func))
 
     def _fill_context(self, store: Store) -> None:
         layout = self.module.layout

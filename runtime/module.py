@@ -41,6 +41,7 @@ class LoadedModule:
 
     __slots__ = (
         "__weakref__",
+        "_beside_guard",
         "_code",
         "_context_relocated",
         "_context_template",
@@ -62,13 +63,10 @@ class LoadedModule:
             decoded = _checked(data) if image is None else _known(data)
         compilation = Compilation(decoded, engine.settings)
         self.machine = engine.machine
-        self.settings = engine.settings
+        self._beside_guard: LoadedModule | None = None
         self.decoded = decoded
         self.layout = compilation.layout
-        first = decoded.imported_funcs
-        count = len(decoded.bodies)
-        self.space = engine.machine.new_code_space(first, count, compilation.compile, compilation)
-        self._code = self.space.hold()
+        self._make_space(compilation)
         if engine.perf_map:
             from . import perf_map  # for those who look with perf
 
@@ -89,6 +87,37 @@ class LoadedModule:
         self.startup: StartupPlan | None = None
         if engine.settings.fuel:
             self.startup = _plan_class()(decoded)
+
+    def _make_space(self, compilation: Compilation) -> None:
+        self.settings = compilation.settings
+        decoded = self.decoded
+        first, count = decoded.imported_funcs, len(decoded.bodies)
+        self.space = self.machine.new_code_space(first, count, compilation.compile, compilation)
+        self._code = self.space.hold()
+
+    def beside_guard(self) -> LoadedModule:
+        """The module with code that compares bounds, for instances whose memory has no guard area. Compiled when it is called; the
+        cache does not keep it."""
+        made = self._beside_guard
+        if made is None:
+            made = LoadedModule.__new__(LoadedModule)
+            for name in (
+                "data_address",
+                "decoded",
+                "guest_memory",
+                "layout",
+                "machine",
+                "own_memories",
+                "own_tables",
+                "startup",
+            ):
+                setattr(made, name, getattr(self, name))
+            made._beside_guard = None
+            made._make_space(Compilation(self.decoded, self.settings.beside_guard()))
+            made.space.listener = self.space.listener
+            made._context_template, made._context_relocated = made._template()
+            self._beside_guard = made
+        return made
 
     def new_context(self) -> tuple[bytearray, int, object]:
         """The context of a new instance with what the module knows of it, its address, and what keeps it there."""

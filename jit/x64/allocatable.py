@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from brolga.regalloc.operand import MachineEnv
 
-from ..settings import BOUNDS_GUARD, MEMORY_BASE_REGISTER, Settings
+from ..settings import BOUNDS_EXPLICIT, MEMORY_BASE_REGISTER, Settings
 from .abi import CALLEE_SAVED, R8, R9, R10, R11, R14, RAX, RCX, RDI, RDX, RSI, SCRATCH_XMM, XMM0
 
 
@@ -21,6 +21,6 @@ def machine_env(settings: Settings) -> MachineEnv:
 
 def callee_saved_registers(settings: Settings) -> list[int]:
     """CALLEE_SAVED, but without r14 where that is the memory base."""
-    if settings.bounds == BOUNDS_GUARD and settings.memory_base == MEMORY_BASE_REGISTER:
+    if settings.bounds != BOUNDS_EXPLICIT and settings.memory_base == MEMORY_BASE_REGISTER:
         return [register for register in CALLEE_SAVED if register != R14]
     return CALLEE_SAVED

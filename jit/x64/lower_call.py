@@ -154,7 +154,7 @@ def _call_other_context(
 
 
 def _set_memory_base(lo: Lowering, registers: list[int], amode: Amode) -> None:
-    if lo.explicit_bounds:
+    if not lo.keeps_base:
         return
     base = lo.gpr()
     lo.emit_mem(m.MOV64, [base, *registers], amode)

@@ -45,7 +45,7 @@ from brolga.ir.work import spend
 from brolga.regalloc.operand import GPR, XMM, Code
 
 from .. import transformations as t
-from ..settings import BOUNDS_EXPLICIT, MEMORY_BASE_GS, Settings
+from ..settings import BOUNDS_EXPLICIT, BOUNDS_GUARD, MEMORY_BASE_GS, Settings
 from .block_order import NO_BLOCK, BlockOrder
 from .inst import AMODE_CONSTANT, Amode
 from .inst import Inst as MachInst
@@ -145,6 +145,7 @@ class Lowering:
         "block",
         "gs",
         "explicit_bounds",
+        "keeps_base",
         "signals",
         "sse41",
         "popcnt",
@@ -191,7 +192,8 @@ class Lowering:
         self.order = order
         features = settings.features
         self.gs = settings.memory_base == MEMORY_BASE_GS
-        self.explicit_bounds = settings.bounds == BOUNDS_EXPLICIT
+        self.explicit_bounds = settings.bounds != BOUNDS_GUARD
+        self.keeps_base = settings.bounds != BOUNDS_EXPLICIT
         self.signals = settings.signals
         self.sse41 = "sse41" in features
         self.popcnt = "popcnt" in features

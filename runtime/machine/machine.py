@@ -18,7 +18,13 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit import builtins
 from brolga.jit.cache_format import digest
 from brolga.jit.code import CompiledFunction
-from brolga.jit.settings import BOUNDS_EXPLICIT, BOUNDS_GUARD, MEMORY_BASE_GS, MEMORY_BASE_REGISTER, Settings
+from brolga.jit.settings import (
+    BOUNDS_EXPLICIT,
+    BOUNDS_GUARD,
+    MEMORY_BASE_GS,
+    MEMORY_BASE_REGISTER,
+    Settings,
+)
 from brolga.jit.wasm.types import I32, I64, FuncType
 
 from ..platform.interface import Platform, PlatformError
@@ -26,6 +32,7 @@ from ..platform.linux import LinuxPlatform
 from . import cpu
 from . import layout as L
 from .arena import CodeArena
+from .bounded_memory import BoundedMemory
 from .calls import call_layout, read_results, write_args
 from .code import CodeSpace, compile_pad
 from .compiling import compile_for
@@ -114,7 +121,7 @@ class Machine:
         self._closed = False
         self._watchdog_runs = False
         self._watchdog_event = threading.Event()
-        self._reservations = ReservationPool(platform) if platform.reservations and self._can_reserve() else None
+        self._reservations = self._reservation_pool() if platform.reservations else None
         self._addresses: dict[str, int] = {  # what texts may name
             "CELLS": self._cells,
             "FUNCTIONS_START": self.arena.functions,
@@ -392,18 +399,23 @@ class Machine:
         """
         return CodeSpace(self.arena, self._lazy_compile, self._trap_routine, first, count, compile, owner)
 
-    def _can_reserve(self) -> bool:
+    def _reservation_pool(self) -> ReservationPool | None:
+        """None if there is no address space for memories with guard areas."""
+        pool = ReservationPool(self.platform)
         try:
-            self.platform.unreserve(self.platform.reserve(RESERVATION), RESERVATION)
+            self.platform.unreserve(pool.reserve(), RESERVATION)
         except PlatformError:
-            return False
-        return True
+            return None
+        return pool
 
     def new_memory(self, length: int, maximum: int) -> MemoryBlock:
-        """A memory of `length` zero bytes that can grow to `maximum` bytes. MemoryError if the system refuses."""
-        if self._reservations is not None:
+        """A memory of `length` zero bytes that can grow to `maximum` bytes, if the system has so many. MemoryError if it refuses."""
+        if self._reservations is None:
+            return PlainMemory(self.platform, length, maximum)
+        try:
             return ReservedMemory(self._reservations, length, maximum)
-        return PlainMemory(self.platform, length, maximum)
+        except PlatformError:
+            return BoundedMemory(self.platform, length, maximum)
 
     def new_host_function(
         self, state: StoreState, store: object, type: FuncType, function: Callable[..., object], raw: bool = False

@@ -35,6 +35,7 @@ class MemoryBlock(Unique):
     """
 
     __slots__ = ("__weakref__", "_record", "maximum", "record")
+    guarded = False  # whether code need not compare bounds
 
     def __init__(self, maximum: int, base: int = 0, length: int = 0) -> None:
         self.maximum: Final = maximum
@@ -77,12 +78,18 @@ class ReservationPool:
         self.platform: Final = platform
         self._pool: deque[tuple[int, int]] = deque()  # address, bytes accessible
 
+    def reserve(self) -> int:
+        """The address of a new reservation. PlatformError if it would take more than half of the address space that is left."""
+        if self.platform.address_space_left() < 2 * RESERVATION:
+            raise PlatformError(f"too little address space for {RESERVATION} bytes")
+        return self.platform.reserve(RESERVATION)
+
     def take(self, length: int) -> tuple[int, int]:
         """The address of a reservation, and how many bytes, at most `length`, are accessible already; these are zero."""
         try:
             address, accessible = self._pool.pop()
         except IndexError:
-            return self.platform.reserve(RESERVATION), 0
+            return self.reserve(), 0
         if accessible > length:
             self.platform.decommit(address + length, accessible - length)
             accessible = length
@@ -105,6 +112,7 @@ class ReservedMemory(MemoryBlock):
     """In a reservation: accesses outside fault, growing commits pages in place."""
 
     __slots__ = ("_hold", "_pool")
+    guarded = True
 
     def __init__(self, pool: ReservationPool, length: int, maximum: int) -> None:
         self._pool = pool

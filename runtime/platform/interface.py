@@ -23,6 +23,8 @@ from typing import final
 
 from brolga.ir.errors import BrolgaError
 
+from .address_space import address_space_left
+
 
 class PlatformError(BrolgaError, MemoryError):
     """The system refused memory, address space or executable pages; the message says which."""
@@ -75,7 +77,8 @@ class Platform:
     # Code memory.
 
     def allocate_code(self) -> CodeMemory:
-        """The area for all code of the process, as large as the system gives (pages are used when written)."""
+        """The area for all code of the process, as large as a quarter of the address space that is left allows (pages are used
+        when written)."""
         raise NotImplementedError
 
     def discard_code(self, memory: CodeMemory, offset: int, size: int) -> None:
@@ -92,6 +95,12 @@ class Platform:
         """In the child: memory of its own at the addresses of `memory`, with the contents that were saved. Signal handlers in the
         first `lasting` bytes can run all the time. Raises PlatformError; then the memory may still be the parent's."""
         raise NotImplementedError
+
+    # Address space.
+
+    def address_space_left(self) -> int:
+        """How much more of it the process may take, a very large number if there is no limit. The rest of the program needs some."""
+        return address_space_left()
 
     # Plain memory.
 

@@ -115,11 +115,21 @@ class LinuxPlatform(Platform):
 
     def allocate_code(self) -> CodeMemory:
         size = LARGEST_CODE_SIZE
+        left = self.address_space_left()
+        while size > SMALLEST_CODE_SIZE and 2 * size > left // 4:
+            size //= 2
+        refused = False
         while size >= SMALLEST_CODE_SIZE:
             memory = self._map_twice(size)
-            if memory is not None:
+            if memory is None:
+                refused = True
+                size //= 2
+            elif not refused or size == SMALLEST_CODE_SIZE:
                 return memory
-            size //= 2
+            else:  # there is no more than that: leave the rest of the program its share
+                refused = False
+                self._unmap_pair(memory.writable, memory.executable, size)
+                size = max(size // 4, SMALLEST_CODE_SIZE)
         raise PlatformError("the system refuses to map executable pages")
 
     def _map_twice(self, size: int) -> CodeMemory | None:

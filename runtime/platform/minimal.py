@@ -12,6 +12,7 @@ import mmap
 from .interface import CodeMemory, Platform, PlatformError
 
 CODE_SIZE = 256 << 20
+SMALLEST_CODE_SIZE = 4 << 20
 
 
 class MinimalPlatform(Platform):
@@ -19,6 +20,9 @@ class MinimalPlatform(Platform):
 
     def allocate_code(self) -> CodeMemory:
         size = CODE_SIZE
+        left = self.address_space_left()
+        while size > SMALLEST_CODE_SIZE and size > left // 4:
+            size //= 2
         while True:
             try:
                 area = mmap.mmap(
@@ -30,7 +34,7 @@ class MinimalPlatform(Platform):
                 break
             except (OSError, MemoryError) as error:
                 size //= 2
-                if size < 4 << 20:
+                if size < SMALLEST_CODE_SIZE:
                     raise PlatformError(
                         "the system refuses memory that is readable, writable and executable"
                     ) from error
