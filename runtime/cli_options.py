@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Sequence
+from threading import TIMEOUT_MAX
 from typing import Final
 
 from brolga.ir.errors import WasmtimeError
@@ -117,6 +118,13 @@ def _units(value: str) -> int:
 
 def parse_time(text: str) -> float:
     """Seconds of `2`, `2s`, `1.5s`, `1m 30s`, `100ms`."""
+    seconds = _seconds(text)
+    if seconds > TIMEOUT_MAX:
+        raise WasmtimeError(f"the time is too long: {text}")
+    return seconds
+
+
+def _seconds(text: str) -> float:
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
     parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)\s*", text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from brolga.ir.errors import WasmtimeError
@@ -156,20 +157,21 @@ class EntryPoint(_NativeEntryPoint):
         """A call that waits for async host functions, with the arguments of an ordinary call."""
         from .fibers import Fiber  # few programs suspend calls
 
+        seconds = None if timeout is None else _timeouts().to_seconds(timeout)
         record = self._entry_record
         fiber = Fiber(self._machine, state_of(record), record, self._entry_type, _arguments(self, args, "call_async"))
         try:
-            return _results(self, await (fiber.finish() if timeout is None else fiber.finish_within(timeout)))
+            return _results(self, await (fiber.finish() if seconds is None else fiber.finish_within(seconds)))
         finally:
             fiber.close()
 
 
 @cache
-def _deadline_class() -> type[Deadline]:
+def _timeouts() -> ModuleType:
     """Few programs limit the time of calls. Those that did may do so when the interpreter ends, and no import works any more."""
-    from .timeouts import Deadline
+    from . import timeouts
 
-    return Deadline
+    return timeouts
 
 
 def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> object:
@@ -180,14 +182,16 @@ def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> 
         _u64(id(func) + ENTRY_VECTORCALL).value = code
     if func._entry_kind == METHOD:
         return _call_method(func, args, timeout)
+    seconds = None if timeout is None else _timeouts().to_seconds(timeout)
     bits = _arguments(func, args, "__call__")
     type = func._entry_type
-    if timeout is None:
+    if seconds is None:
         results = func._machine.call_raw(func._entry_record, type, bits)
     else:
-        deadline = _deadline_class()(state_of(func._entry_record), timeout)
+        deadline: Deadline = _timeouts().Deadline(state_of(func._entry_record), seconds)
         try:
-            results = func._machine.call_raw(func._entry_record, type, bits)
+            deadline.start()
+            results = func._machine.call_raw(func._entry_record, type, bits, deadline.address)
         finally:
             deadline.finish()
     return _results(func, results)

@@ -199,6 +199,21 @@ TO_NATIVE_SAME: Final = """
     and rsp, -16
 """
 
+# The activation that has begun is that of the deadline record in rcx.
+BEGIN_DEADLINE: Final = """
+    mov rax, [rbx + {STATE_ACTIVATION}]
+    mov [rcx + {DEADLINE_ACTIVATION}], rax
+"""
+# It has ended, or will never begin. What its timeout asked for is withdrawn. With the GIL; clobbers rdx.
+END_DEADLINE: Final = """
+    mov qword ptr [rcx + {DEADLINE_ACTIVATION}], -1
+    cmp qword ptr [rcx + {DEADLINE_EXPIRED}], 0
+    je deadline_ended
+    mov rdx, [rcx + {DEADLINE_BEFORE}]
+    mov [rbx + {STATE_REQUEST}], rdx
+deadline_ended:
+"""
+
 RELEASE_GIL: Final = """
     call {PyEval_SaveThread}
     mov [rbx + {STATE_PYTHON}], rax
@@ -275,6 +290,8 @@ MACROS: Final = {
     "DEFAULT_MXCSR_DATA": DEFAULT_MXCSR_DATA,
     "ENTER": ENTER,
     "ENTER_COLD": ENTER_COLD,
+    "BEGIN_DEADLINE": BEGIN_DEADLINE,
+    "END_DEADLINE": END_DEADLINE,
     "LEAVE": LEAVE,
     "LEAVE_COLD": LEAVE_COLD,
     "POP_MXCSR": POP_MXCSR,
@@ -347,15 +364,27 @@ EXIT_FAILED: Final = """
 RAW_ENTRY: Final = """
     {PUSH_SAVED}
     sub rsp, 8
+    mov [rsp], rsi
     mov r12, rdi
     mov r13, rsi
     mov r15, [r12 + {FUNC_VMCTX}]
     {ENTER}
+    mov rcx, [r13 + {CALL_DEADLINE}]
+    test rcx, rcx
+    jz unlimited
+    {BEGIN_DEADLINE}
+unlimited:
     {TO_WASM}
     {CALL_WITH_BUFFER}
     {LEAVE}
     xor eax, eax
 out:
+    mov rdx, [rsp]
+    mov rcx, [rdx + {CALL_DEADLINE}]
+    test rcx, rcx
+    jz done
+    {END_DEADLINE}
+done:
     add rsp, 8
     {POP_SAVED}
     ret

@@ -54,6 +54,11 @@ FIBER_ENTRY: Final = """
     mov dword ptr [r12 + {FIBER_STARTED}], 1
     mov rax, [rbx + {STATE_ACTIVATION}]
     mov [r12 + {FIBER_ACTIVATION}], rax
+    mov rcx, [r12 + {FIBER_DEADLINE}]
+    test rcx, rcx
+    jz unlimited
+    {BEGIN_DEADLINE}
+unlimited:
     mov rsp, [r12 + {FIBER_STACK_HIGH}]
     mov r13, [r12 + {FIBER_BUFFER}]
     mov r12, [r12 + {FIBER_RECORD}]
@@ -71,6 +76,13 @@ failed:
     mov [rbp + {THREAD_STACK_LOW}], rax
 bounded:
     mov eax, [r12 + {FIBER_STATUS}]
+    cmp eax, 1
+    je out
+ended:
+    mov rcx, [r12 + {FIBER_DEADLINE}]
+    test rcx, rcx
+    jz out
+    {END_DEADLINE}
 out:
     add rsp, 8
     {POP_SAVED}
@@ -86,7 +98,7 @@ resume:
     jmp {RESUMED}
 refused:
     mov eax, -1
-    jmp out
+    jmp ended
     {ENTER_COLD}
     {LEAVE_COLD}
 """

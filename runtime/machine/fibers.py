@@ -54,6 +54,7 @@ class Fiber(Unique):
         "_to_results",
         "_waits",
         "address",
+        "deadline",
     )
 
     def __init__(self, machine: Machine, state: StoreState, record: int, type: FuncType, args: Sequence[int]) -> None:
@@ -68,6 +69,7 @@ class Fiber(Unique):
         self._stack = machine.stacks.take()
         self._awaitable: Awaitable[object] | None = None
         self._waits = False
+        self.deadline: Deadline | None = None  # lives as long as machine code may write into its record
         self._memory = memory = _RECORD()
         memory[L.FIBER_CONTEXT // 8] = _u64(record + FUNC_VMCTX).value
         memory[L.FIBER_RECORD // 8] = record
@@ -126,9 +128,11 @@ class Fiber(Unique):
 
     async def finish_within(self, seconds: float) -> list[int]:
         """As `finish`, with a timeout: awaiting ends in time under asyncio, else when it has ended by itself."""
-        deadline = Deadline(self._state, seconds)
+        deadline = self.deadline = Deadline(self._state, seconds)
         asyncio: Any = sys.modules.get("asyncio")
         try:
+            self._memory[L.FIBER_DEADLINE // 8] = deadline.address
+            deadline.start()
             if asyncio is None or asyncio._get_running_loop() is None:
                 return await self.finish()
             limit = asyncio.timeout(seconds)

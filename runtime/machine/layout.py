@@ -8,6 +8,7 @@ Offsets are declared once, here; assembly text names them in braces (`[rbx + {ST
     thread record      one a thread that ever entered wasm, reused by later threads, never freed: THREAD_*
     entry frame        what an entry leaves on the native stack, STATE_NATIVE_STACK points at it: FRAME_*
     fiber record       one a call that can be suspended: FIBER_*
+    deadline record    one a call with a timeout: DEADLINE_*
     call buffer        registers and stack words of one call, between Python and a generic routine: CALL_*
     shared cells       process-wide variables of one machine: CELL_*
 """
@@ -88,6 +89,7 @@ CALL_GPRS: Final = 0  # 6
 CALL_XMMS: Final = 48  # 8
 CALL_STACK: Final = 112  # host call: rsp of the wasm stack, at the return address; entry: number of stack words
 CALL_CONTEXT: Final = 120  # host call: r15; of a host call that is about to be suspended: the fiber record
+CALL_DEADLINE: Final = 120  # entry: the deadline record, or 0
 CALL_RESULT_GPRS: Final = 0  # 4
 CALL_RESULT_XMMS: Final = 48  # 4
 CALL_SIZE: Final = 128
@@ -107,7 +109,15 @@ FIBER_OUTER_LIMIT: Final = 64  # and in THREAD_STACK_LIMIT; 0 if it did not get 
 FIBER_CALL: Final = 72
 FIBER_CALL_SIZE: Final = CALL_SIZE + 80
 FIBER_CALL_WORDS: Final = FIBER_CALL_SIZE // 8
-FIBER_SIZE: Final = FIBER_CALL + FIBER_CALL_SIZE
+FIBER_DEADLINE: Final = FIBER_CALL + FIBER_CALL_SIZE  # the deadline record, or 0
+FIBER_SIZE: Final = FIBER_DEADLINE + 8
+
+# The deadline record.
+DEADLINE_ACTIVATION: Final = 0  # number of the activation; 0: it has not begun
+DEADLINE_BEFORE: Final = 8  # what STATE_REQUEST shall be when the activation has ended, if its time was over
+DEADLINE_EXPIRED: Final = 16  # not zero: its time was over
+DEADLINE_SIZE: Final = 24
+DEADLINE_ENDED: Final = (1 << 64) - 1  # instead of the activation's number
 
 # Shared cells.
 CELL_PARKED: Final = 0  # u32, not zero: the watchdog sleeps until it is woken

@@ -44,8 +44,11 @@ exiting: Final = sys.is_finalizing
 
 def _let_go(self: Hold, exiting: Callable[[], bool] = exiting) -> None:
     if not exiting():  # else the type, which does not know its members, leaves the references as they are
-        release, thing = self.release, self.thing
-        del self.release, self.thing
+        try:
+            release, thing = self.release, self.thing
+            del self.release, self.thing
+        except AttributeError:  # an exception came while it was made
+            return
         release(thing)
 
 

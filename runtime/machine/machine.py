@@ -441,13 +441,15 @@ class Machine:
             address = self._builtin_thunks[number] = self.routine(f"builtin {number}", partial(_builtin_thunk, number))
         return address
 
-    def call_raw(self, record: int, type: FuncType, args: Sequence[int]) -> list[int]:
-        """Call the function whose record is at address `record`, through ctypes: raw bits in, raw bits out.
+    def call_raw(self, record: int, type: FuncType, args: Sequence[int], deadline: int = 0) -> list[int]:
+        """Call the function whose record is at address `record`, through ctypes: raw bits in, raw bits out. `deadline`: address of the
+        call's deadline record.
 
         Traps and exceptions of host functions are raised.
         """
         layout = call_layout(type)
         buffer = write_args(layout, list(args))
+        buffer[L.CALL_DEADLINE // 8] = deadline
         self._enter(record, ctypes.addressof(buffer))
         return read_results(layout, buffer)
 

@@ -15,6 +15,7 @@ from .lifetime import Unique, hold, keep_forever
 if TYPE_CHECKING:
     from .fibers import Fiber
     from .machine import Machine
+    from .timeouts import Deadline
 
 STATES_A_BLOCK: Final = 32
 CLOSED: Final = -1  # a reason to refuse entries: the store is closed
@@ -56,11 +57,19 @@ def state_of(record: int) -> StoreState:
     return state
 
 
-def request_end(address: int, last: int = 0) -> None:
-    """Ask the activations up to number `last` to end, at least those that have begun."""
+def request_end(address: int) -> int:
+    """Ask the activations that have begun to end. The number of the last."""
     request = _u64(address + L.STATE_REQUEST)
-    request.value = max(request.value, last, _u64(address + L.STATE_COUNTER).value)
+    last = _u64(address + L.STATE_COUNTER).value
+    _raise_to(request, last)
     _u32(address + L.STATE_INTERRUPT).value = 1
+    return last
+
+
+def _raise_to(word: ctypes.c_uint64, number: int) -> None:
+    # Nothing is called between the look and the assignment: who asks for more at the same time is not overwritten.
+    if word.value < number:  # noqa: PLR1730
+        word.value = number
 
 
 def initial_state(nobody: int) -> bytes:
@@ -86,11 +95,11 @@ class StoreState(Unique):
         "__weakref__",
         "_hold",
         "address",
+        "expired",
         "fiber",
         "machine",
         "refusal",
         "suspended",
-        "timed_out",
         "trap_record",
     )
 
@@ -99,7 +108,7 @@ class StoreState(Unique):
         self.address: Final = _allocate()  # of the activation state
         self._hold = hold(_free.append, self.address)
         ctypes.memmove(self.address, machine.initial_state, L.STATE_SIZE)
-        self.timed_out = False  # the interruption that was asked for is that of a timeout
+        self.expired: tuple[Deadline, ...] = ()  # of calls whose time is over, and perhaps of some that have ended
         self.fiber: Fiber | None = None  # the innermost call that can be suspended and runs
         self.suspended: Fiber | None = None  # the call that is suspended; as long as there is one, entries are refused
         self.refusal = 0  # why entries are refused: a trap code, CLOSED, or 0
@@ -135,10 +144,32 @@ class StoreState(Unique):
         address = self.address
         return _u64(address + L.STATE_REQUEST).value >= _u64(address + L.STATE_ACTIVATION).value
 
-    def interrupt(self, last: int = 0) -> None:
+    @property
+    def timed_out(self) -> bool:
+        """Whether the time is over for the innermost activation, or for one around it."""
+        innermost = _u64(self.address + L.STATE_ACTIVATION).value
+        return any(deadline.activation <= (innermost or deadline.last) <= deadline.last for deadline in self.expired)
+
+    def forget_expired(self) -> None:
+        """Forget the deadlines of calls that have ended."""
+        while True:
+            before = self.expired
+            after = tuple([deadline for deadline in before if not deadline.ended])
+            if self.expired is before:
+                self.expired = after
+                return
+
+    def interrupt(self) -> None:
         """From any thread: end every activation that is running now with an INTERRUPT trap, a suspended one when it goes on. Later
-        ones are not affected, but for those up to number `last`."""
-        request_end(self.address, last)
+        ones are not affected."""
+        last = request_end(self.address)
+        for deadline in self.expired:  # its call puts back what was asked for before its time was over: this shall stay
+            deadline.ask_before(last)
+        _raise_to(_u64(self.address + L.STATE_REQUEST), last)  # one that has put it back meanwhile did not know this
+        self.kick()
+
+    def kick(self) -> None:
+        """Let the thread that runs in the store look at once at what was asked for."""
         if self.running:
             self.machine.kick(_u64(self.address + L.STATE_THREAD).value)
 

@@ -35,6 +35,8 @@ class Oops(Exception):
 
 def test_timeout_of_wasm_after_resumption(load: Load) -> None:
     instance = load()
+    with pytest.raises(brolga.WasmTimeout):
+        asyncio.run(instance.forever.call_async(1, timeout=2))  # it must be compiled first
     with pytest.raises(brolga.WasmTimeout) as caught:
         asyncio.run(instance.forever.call_async(1, timeout=0.05))
     assert [frame.func_name for frame in caught.value.frames] == ["forever"]

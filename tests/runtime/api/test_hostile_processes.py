@@ -100,7 +100,7 @@ print([outcome(LOOP.f, timeout=seconds) for seconds in (-1, 0, -float("inf"), 1e
 print(all(outcome(LOOP.f, timeout=0) == "WasmTimeout" for _ in range(200)))
 """,
         (
-            "['ValueError', None, None, 'OverflowError', 'TypeError', None]\n"
+            "['ValueError', None, None, None, 'TypeError', None]\n"
             "['WasmTimeout', 'WasmTimeout', 'WasmTimeout', 'WasmTimeout', 'WasmTimeout']\nTrue"
         ),
     ),
