@@ -27,7 +27,7 @@ from brolga.jit.wasm import types as wasm
 from .builtins import builtin_table
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
-from .machine import CTX_DATA_SEGMENTS, CTX_INSTANCE, HostFunction, Machine, signature_id
+from .machine import CTX_DATA_SEGMENTS, CTX_INSTANCE, HostFunction, Machine, signature_numbers
 from .machine.lifetime import Unique
 from .machine.memory import address_of
 from .memory import Memory, MemoryData
@@ -275,7 +275,8 @@ class InstanceData(Unique):
         else:  # it need not have a record in the context
             own = bytearray(FUNC_RECORD_SIZE)
             record, _ = address_of(own)
-            _RECORD.pack_into(own, 0, self.module.space.pad(func), self.address, signature_id(type), record)
+            (number,), _hold = signature_numbers((type,))
+            _RECORD.pack_into(own, 0, self.module.space.pad(func), self.address, number, record)
         store._machine.call_raw(record, type, ())
 
     def function_record(self, func: int) -> int:

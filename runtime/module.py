@@ -21,7 +21,7 @@ from .cache import CacheEntry
 from .compilation import Compilation, collector_paused
 from .config import Config
 from .engine import Engine
-from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_id
+from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_numbers
 from .machine.compiling import look_up_while_compiling
 from .machine.memory import address_of
 from .managed import SlottedManaged
@@ -45,6 +45,7 @@ class LoadedModule:
         "_code",
         "_context_relocated",
         "_context_template",
+        "_signatures",
         "data_address",
         "decoded",
         "guest_memory",
@@ -151,7 +152,7 @@ class LoadedModule:
         sum does not carry."""
         decoded, layout = self.decoded, self.layout
         context, relocated = bytearray(layout.size), bytearray(layout.size)
-        ids = [signature_id(type) for type in decoded.types]
+        ids, self._signatures = signature_numbers(decoded.types)
         Struct(f"<{len(ids)}I").pack_into(context, layout.signature_ids, *ids)
         _WORD.pack_into(context, CTX_MEMORIES, layout.memories)
         _WORD.pack_into(context, CTX_TABLES, layout.tables)

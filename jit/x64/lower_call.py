@@ -34,6 +34,7 @@ _CLOBBERED: Final = 0xFFFF_FFFF & ~sum([1 << r for r in CALLEE_SAVED]) & ~(1 << 
 _LOAD: Final[list[int]] = [-1, m.MOV32, m.MOV64, m.MOVSS, m.MOVSD]
 
 _shapes: Final[dict[tuple[tuple[int, ...], tuple[int, ...]], Shape]] = {}
+MAX_SHAPES: Final = 1 << 10
 
 
 def _shape(defs: list[int], uses: list[int], clobbers: int) -> Shape:
@@ -44,6 +45,8 @@ def _shape(defs: list[int], uses: list[int], clobbers: int) -> Shape:
         for register in defs:
             clobbers &= ~(1 << register)
         shape = Shape([DEF] * len(defs) + [USE] * len(uses), defs + uses, None, clobbers)
+        if len(_shapes) >= MAX_SHAPES:
+            _shapes.clear()
         _shapes[key] = shape
     return shape
 

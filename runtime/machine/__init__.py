@@ -10,7 +10,8 @@ machine/machine    `Machine`: one per platform, everything below is reached thro
         fibers     calls that are suspended while an async host function runs
         lifetime   `Hold`: what machine code refers to by address goes last, and not when the interpreter ends
         traps      `Site`, `Frame`, and the hook that makes exceptions of them
-        values     Python values <-> bits, the signature numbers
+        values     Python values <-> bits
+        signatures the numbers of function types
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from .host import HostFunction
 from .layout import CTX_DATA_SEGMENTS, CTX_INSTANCE, CTX_MEMORIES, CTX_TABLES
 from .machine import Machine, any_machine, machine
 from .memory import ClosedMemory, MemoryBlock
+from .signatures import signature_numbers, signature_type
 from .state import CLOSED, StoreState
 from .traps import Frame, Site, frames_of, set_exception_hook, set_trap_factory
-from .values import from_bits, set_reference_converters, set_typed_values, signature_id, signature_type, to_bits
+from .values import from_bits, set_reference_converters, set_typed_values, to_bits
 
 __all__ = [
     "CLOSED",
@@ -54,7 +56,7 @@ __all__ = [
     "set_reference_converters",
     "set_trap_factory",
     "set_typed_values",
-    "signature_id",
+    "signature_numbers",
     "signature_type",
     "to_bits",
 ]

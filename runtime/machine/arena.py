@@ -102,6 +102,10 @@ class CodeArena:
         """The address that `reserve_stub` will give next, if nobody comes in between."""
         return min(self._free_stubs, default=self.functions)
 
+    def stub_room(self) -> int:
+        """How many bytes of stubs are free."""
+        return sum(self._free_stubs.values())
+
     # What is free changes by replacing the whole dictionary, if it is still the one that was looked at: other threads, signal
     # handlers and finalisers, which take and give back too, come in at calls and jumps back, so not between the comparison and
     # the assignment. Nobody sees a state in between, a child of fork included.

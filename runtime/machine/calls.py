@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from functools import cache
+from functools import lru_cache
 from typing import Final, final
 
 from brolga.ir.types import TYPE_MASK
@@ -56,7 +56,7 @@ def _word(location: int, gprs: list[int], gpr_offset: int, xmm_offset: int, firs
     return gpr_offset // 8 + gprs.index(location)
 
 
-@cache
+@lru_cache(maxsize=256)
 def call_layout(type: FuncType) -> CallLayout:
     return CallLayout(type)
 

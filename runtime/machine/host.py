@@ -22,8 +22,9 @@ from . import layout as L
 from .awaitables import is_async, is_awaitable, suspend
 from .calls import call_layout, read_args, write_results
 from .entry_layout import NUMBERS
+from .signatures import signature_numbers
 from .state import StoreState
-from .values import from_bits, signature_id, to_bits
+from .values import from_bits, to_bits
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -136,7 +137,7 @@ def builtin_dispatch(type: FuncType, function: Callable[..., int | None]) -> Dis
 class HostFunction:
     """A Python callable with a function record. Made by `Machine.new_host_function`. Keep it alive while the record is in use."""
 
-    __slots__ = ("_context", "_dispatch", "_function", "_record", "_results", "_state", "record", "type")
+    __slots__ = ("_context", "_dispatch", "_function", "_record", "_results", "_signature", "_state", "record", "type")
 
     def __init__(
         self,
@@ -168,5 +169,6 @@ class HostFunction:
         self.record: Final = ctypes.addressof(self._record)
         _u64(self.record + FUNC_CODE).value = machine.host_entry
         _u64(self.record + FUNC_VMCTX).value = context
-        _u32(self.record + FUNC_SIGNATURE).value = signature_id(type)
+        (number,), self._signature = signature_numbers((type,))
+        _u32(self.record + FUNC_SIGNATURE).value = number
         _u64(self.record + FUNC_SELF).value = self.record

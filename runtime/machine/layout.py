@@ -69,9 +69,7 @@ THREAD_STACK_LOW: Final = 80  # lowest accessible address of the wasm stack: the
 THREAD_STACK_HIGH: Final = 88  # always of the thread's own
 THREAD_ALTERNATE: Final = 96  # address of the alternate signal stack that we installed
 THREAD_NATIVE_LOW: Final = 104  # lowest address of the thread's native stack
-THREAD_NATIVE_LIMIT: Final = (
-    112  # lowest native rsp at which an entry may begin, unless it is on another stack altogether
-)
+THREAD_NATIVE_LIMIT: Final = 112  # lowest native rsp at which an entry may begin, unless it is on another stack altogether
 THREAD_SIZE: Final = 120
 
 # The entry frame, from the address in STATE_NATIVE_STACK upwards. Below it the stack is free.

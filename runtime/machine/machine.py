@@ -203,9 +203,8 @@ class Machine:
         """C functions are too far for a rel32: each gets a `jmp [rip]; address` within reach."""
         start = self.arena.reserve_stub(_THUNK_SIZE * (len(_C_API) + len(_C_LIBRARY)))
         thunks: list[bytes] = []
-        find = ctypes.CDLL(
-            None
-        ).dlsym  # ctypes has no way to an address that does not lead through an object for each function
+        # ctypes has no way to an address that does not lead through an object for each function.
+        find = ctypes.CDLL(None).dlsym
         find.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         find.restype = ctypes.c_void_p
         for name in (*_C_API, *_C_LIBRARY):
@@ -244,6 +243,7 @@ class Machine:
         self.host_entry = addresses["HOST"]
         self._raw_entry = addresses["RAW_ENTRY"]
         self._slow_call = addresses["SLOW_CALL"]
+        self._room_kept = (self.arena.functions - self.arena.start) // 4
         self._entries: list[dict[FuncType, int]] = [{} for _ in range(KINDS)]
         self._host_calls: dict[FuncType, int] = {}
         self._builtin_thunks: dict[int, int] = {}
@@ -253,24 +253,25 @@ class Machine:
 
     def entry_code(self, type: FuncType, kind: int, make: bool = False) -> int:
         """The vectorcall function for entry points of this type: the slow one as long as nobody wanted to `make` the fast one."""
-        entries = self._entries[kind]
-        if make and type not in entries:
-            entries[type] = self._fast(f"entry {kind} {type}", partial(_entry_source, type, kind)) or self._slow_call
-        return entries.get(type, self._slow_call)
+        return self._fast(self._entries[kind], type, make, f"entry {kind} ", partial(_entry_source, type, kind)) or self._slow_call
 
     def host_code(self, type: FuncType, make: bool = False) -> int:
         """The fast routine for host functions of this type, or 0."""
-        if make and type not in self._host_calls:
-            self._host_calls[type] = self._fast(f"host {type}", partial(_host_source, type))
-        return self._host_calls.get(type, 0)
+        return self._fast(self._host_calls, type, make, "host ", partial(_host_source, type))
 
-    def _fast(self, name: str, source: Source) -> int:
-        """The address, or 0 if there is no room for more of them: the slow routines serve all signatures. They also do so when the
-        interpreter goes down, and what assembles is not there yet."""
-        try:
-            return self.routine(name, source)
-        except (PlatformError, ImportError):
-            return 0
+    def _fast(self, known: dict[FuncType, int], type: FuncType, make: bool, name: str, source: Source) -> int:
+        """The address, or 0 if there is none: the slow routines serve all signatures. They do so where code makes more types than
+        there is room for, of which the last quarter is kept for other routines, and when the interpreter goes down, and what
+        assembles is not there yet."""
+        address = known.get(type, 0)
+        if make and not address and self.arena.stub_room() >= self._room_kept:
+            try:
+                address = self.routine(f"{name}{type}", source)
+            except (PlatformError, ImportError):
+                return 0
+            if address:
+                known[type] = address
+        return address
 
     def _add_signals(self, handlers: FaultHandlers) -> None:
         for name in _SIGNAL_ROUTINES:

@@ -31,6 +31,7 @@ SHORT: Final = 1
 _MOST_ADDRESSES: Final = 200  # each has its own distance below 256
 _LARGEST_ADDEND: Final = 1 << 16
 _MOST_ROUTINES: Final = 1000
+_MOST_NEW: Final = 200  # of one process, which assembles them again when it ends
 _ELSEWHERE: Final = 0x1234_5000
 _HEADER: Final = b"brolga routines 2\n"
 
@@ -120,7 +121,8 @@ class Shelf:
         """Keep what `make` yields when the shelf is written."""
         if self._first_source is None:
             self._first_source = self._source()
-        self._new.setdefault(name, make)
+        if len(self._new) < _MOST_NEW:
+            self._new.setdefault(name, make)
 
     def _read(self) -> dict[str, Routine]:
         if self._first_source is None:

@@ -1,4 +1,4 @@
-"""Values between Python and wasm, and the numbers of signatures.
+"""Values between Python and wasm.
 
 A raw value is a non-negative int that holds the value's bits: i32 and f32 below 2**32, i64, f64 and references below 2**64.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from itertools import count
 from operator import index
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, VALUE_TYPE_NAMES, FuncType
+from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, VALUE_TYPE_NAMES
 
 if TYPE_CHECKING:
 
@@ -31,27 +30,6 @@ _F32: Final = struct.Struct("<f")
 _F64: Final = struct.Struct("<d")
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
-
-_signature_ids: Final[dict[FuncType, int]] = {}
-_signature_types: Final[dict[int, FuncType]] = {}  # by number
-_next_signature: Final = count(1)
-
-
-def signature_id(type: FuncType) -> int:
-    """The process-wide canonical number of a function type, from 1: equal types have equal numbers. Never given up."""
-    number = _signature_ids.get(type)
-    if number is None:
-        # Without a lock, which a signal handler or the child of a fork might wait for in vain. Two types never get one number, with
-        # which they would pass each other's signature checks; a number may get lost.
-        number = next(_next_signature)
-        _signature_types[number] = type
-        number = _signature_ids.setdefault(type, number)
-    return number
-
-
-def signature_type(number: int) -> FuncType:
-    """The function type of a number that `signature_id` gave."""
-    return _signature_types[number]
 
 
 def _raw_reference_to_python(store: object, bits: int, type: int) -> object:

@@ -31,7 +31,7 @@ from brolga.runtime.machine import (
     Site,
     frames_of,
     machine,
-    signature_id,
+    signature_numbers,
 )
 from brolga.runtime.machine import machine as get_machine
 from brolga.runtime.machine.assembler import assemble
@@ -140,9 +140,10 @@ class World:
         address = ctypes.addressof(record)
         u64(address + FUNC_CODE).value = self.space.pad(func)
         u64(address + FUNC_VMCTX).value = self.vmctx
-        u64(address + FUNC_SIGNATURE).value = signature_id(type)
+        (number,), hold = signature_numbers([type])
+        u64(address + FUNC_SIGNATURE).value = number
         u64(address + FUNC_SELF).value = address
-        self._keep.append(record)
+        self._keep += [record, hold]
         return address
 
     def call(self, func: int, type: FuncType, *args: int) -> list[int]:
