@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 import weakref
+from functools import partial
+from operator import index
 from typing import TYPE_CHECKING, final
 
 from brolga.ir.errors import WasmtimeError
-from brolga.ir.trap_codes import INTERRUPT
 from brolga.jit.transformations import mask_of
 
 from .cache import wants_compiler
@@ -23,32 +23,36 @@ if TYPE_CHECKING:
 
 @final
 class Epoch:
-    """A number that only grows, and the stores that have a deadline in it."""
+    """A number that only grows, and the stores that have a deadline in it.
 
-    __slots__ = ("__weakref__", "_deadlines", "_lock", "now")
+    No locks: signal handlers begin epochs and set deadlines too. Each operation on the dictionary is a single step, and whoever lets a
+    store run looks afterwards whether its deadline has passed meanwhile.
+    """
+
+    __slots__ = ("_states", "now")
 
     def __init__(self) -> None:
         self.now = 0
-        self._lock = threading.Lock()
-        _epochs.add(self)
-        self._deadlines: weakref.WeakKeyDictionary[StoreState, int] = weakref.WeakKeyDictionary()
+        self._states: dict[int, weakref.ref[StoreState]] = {}  # by id
 
     def increment(self) -> None:
         """The next epoch: what runs in stores whose deadline it is ends with an interrupt trap."""
-        with self._lock:
-            self.now += 1
-            late = [state for state, deadline in self._deadlines.items() if deadline <= self.now]
-        for state in late:
-            state.refuse(INTERRUPT)
+        self.now += 1  # a single step
+        for reference in list(self._states.values()):
+            state = reference()
+            if state is not None:
+                state.refuse_from(self.now)
 
     def set_deadline(self, state: StoreState, ticks: int) -> None:
         """The store may run until `ticks` epochs from now have begun."""
-        with self._lock:
-            self._deadlines[state] = self.now + ticks
-        if ticks > 0:
+        ticks = index(ticks)
+        key = id(state)
+        if key not in self._states:
+            self._states[key] = weakref.ref(state, partial(self._states.pop, key))
+        state.epoch_deadline = deadline = self.now + ticks
+        if deadline > self.now:
             state.allow()
-        else:
-            state.refuse(INTERRUPT)
+        state.refuse_from(self.now)
 
 
 def _max_stack(config: Config) -> int:
@@ -69,18 +73,6 @@ def _off_by_environment() -> int:
         return mask_of(word for word in os.environ.get("BROLGA_OFF", "").split(",") if word)
     except ValueError as error:
         raise WasmtimeError(f"BROLGA_OFF: {error}") from error
-
-
-_epochs: weakref.WeakSet[Epoch] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    """Another thread may have held a lock, and is not there to release it."""
-    for epoch in list(_epochs):
-        epoch._lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @final

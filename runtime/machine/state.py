@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from brolga.ir.errors import WasmtimeError
+from brolga.ir.trap_codes import INTERRUPT
 from brolga.jit.vmctx import CTX_ACTIVATION, FUNC_VMCTX
 
 from . import layout as L
@@ -95,6 +96,7 @@ class StoreState(Unique):
         "__weakref__",
         "_hold",
         "address",
+        "epoch_deadline",
         "expired",
         "fiber",
         "machine",
@@ -108,6 +110,7 @@ class StoreState(Unique):
         self.address: Final = _allocate()  # of the activation state
         self._hold = hold(_free.append, self.address)
         ctypes.memmove(self.address, machine.initial_state, L.STATE_SIZE)
+        self.epoch_deadline = 0  # of an epoch of the engine, if it has epochs
         self.expired: tuple[Deadline, ...] = ()  # of calls whose time is over, and perhaps of some that have ended
         self.fiber: Fiber | None = None  # the innermost call that can be suspended and runs
         self.suspended: Fiber | None = None  # the call that is suspended; as long as there is one, entries are refused
@@ -173,11 +176,16 @@ class StoreState(Unique):
         if self.running:
             self.machine.kick(_u64(self.address + L.STATE_THREAD).value)
 
-    def refuse(self, reason: int) -> None:
-        """From any thread: end every activation that is running now, and let no more begin until `allow` is called. What would
-        begin raises the trap with the code `reason`, or ValueError if that is CLOSED."""
-        self.refusal = reason
-        _u64(self.address + L.STATE_ENTRY_THREAD).value = self.machine.threads.nobody
+    def refuse_from(self, epoch: int) -> None:
+        """From any thread: if this epoch is the store's deadline or a later one, end every activation that is running now, and let no
+        more begin until `allow` is called. What would begin raises an INTERRUPT trap."""
+        nobody = self.machine.threads.nobody
+        entry_thread = _u64(self.address + L.STATE_ENTRY_THREAD)
+        # From here to the assignments nothing is called: who sets another deadline or closes the store comes before or after.
+        if self.epoch_deadline > epoch or self.refusal == CLOSED:
+            return
+        self.refusal = INTERRUPT
+        entry_thread.value = nobody
         if self.running:
             self.interrupt()
 
@@ -197,5 +205,6 @@ class StoreState(Unique):
             raise RuntimeError("the store is in use on another thread")
 
     def allow(self) -> None:
-        """Let activations begin again."""
-        self.refusal = 0
+        """Let activations begin again, unless the store is closed."""
+        if self.refusal != CLOSED:
+            self.refusal = 0

@@ -135,7 +135,7 @@ def interruption(wasm_stack: int, timed_out: bool) -> BaseException:
 
 
 def refuse_entry(reason: int) -> None:
-    """Raise what an entry raises that `StoreState.refuse` keeps out."""
+    """Raise what an entry raises that is kept out, `StoreState.refusal` says why."""
     if reason == CLOSED:
         raise ValueError("already closed")
     raise _factory(reason, [], 0, False)

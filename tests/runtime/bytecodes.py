@@ -22,18 +22,20 @@ def come() -> None:
     raise Came
 
 
-def raise_at_each_bytecode(call: Callable[[], object], step: int = 1) -> Iterator[int]:
+def raise_at_each_bytecode(call: Callable[[], object], step: int = 1, first: int = 0) -> Iterator[int]:
     """Run `call` again and again; each time `Came` is raised before another bytecode of the runtime's or compiler's, the first, the
     second and so on (or with larger steps), until there are no more. Yields the number after each call."""
-    number = 0
+    number = first
     while _run(call, come, number, None):
         yield number
         number += step
 
 
-def call_at_each_switch(call: Callable[[], object], come: Callable[[], object], step: int = 1) -> Iterator[int]:
+def call_at_each_switch(
+    call: Callable[[], object], come: Callable[[], object], step: int = 1, first: int = 0
+) -> Iterator[int]:
     """As `raise_at_each_bytecode`; `come` is called, and only where CPython runs signal handlers and switches threads."""
-    number = 0
+    number = first
     while _run(call, come, number, _switches):
         yield number
         number += step
