@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import Final, final
+from weakref import ref
 
 from brolga.jit.code import CompiledFunction
 from brolga.jit.settings import Settings
@@ -18,7 +18,14 @@ from brolga.jit.wasm import types as wasm
 
 from .machine.compiling import look_up, look_up_while_compiling
 
-_PARTS: Final = ("ir.builder", "jit.wasm.translate", "jit.x64.lower_memory", "jit.x64.lower", "regalloc.allocate", "jit.x64.emit")
+_PARTS: Final = (
+    "ir.builder",
+    "jit.wasm.translate",
+    "jit.x64.lower_memory",
+    "jit.x64.lower",
+    "regalloc.allocate",
+    "jit.x64.emit",
+)
 LARGE_BODY: Final = 16 << 10  # bytes of wasm, some 9,000 operators, which take 6 MB
 
 
@@ -44,43 +51,58 @@ def give_memory_back() -> None:
         malloc_trim(0)
 
 
+class _Pause(ctypes.Structure):
+    """While one of these lives, the collector is off."""
+
+
+# A C function as the callback of a weak reference, which it is given: no Python code runs, which an exception of a signal handler
+# could keep from doing its work.
+_enable_collector: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(("PyGC_Enable", ctypes.pythonapi))
+
+
 @final
 class _CollectorPause:
-    """Keeps the cyclic garbage collector off while any thread compiles: compiling makes many objects and no cycles. `large`: something
-    large has been compiled meanwhile.
+    """Keeps the cyclic garbage collector off while any thread compiles: compiling makes many objects and no cycles. `with
+    collector_paused():` around the work.
+
+    The collector is on again when the last view of the pause is gone. The interpreter keeps it on the stack of the frame that has
+    the `with`, so it goes at the end and by any exception, wherever that comes.
     """
 
-    __slots__ = ("_depth", "_was_enabled", "large")
+    __slots__ = ("_pause", "large")
 
     def __init__(self) -> None:
-        self._depth = 0
-        self._was_enabled = False
-        self.large = False
+        self._pause: ref[_Pause] | None = None
+        self.large = False  # something large has been compiled meanwhile
 
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        if self._depth == 0:
-            self._was_enabled = gc.isenabled()
-            gc.disable()
-        self._depth += 1
+    def __call__(self) -> memoryview:
+        return memoryview(self._running() or self._begin())
+
+    def _running(self) -> _Pause | None:
+        return None if self._pause is None else self._pause()
+
+    def _begin(self) -> _Pause:
+        pause = _Pause()
         try:
-            yield
-        finally:
-            self._depth = max(self._depth - 1, 0)
-            if self._depth == 0:
-                try:
-                    if self.large:
-                        self.large = False
-                        give_memory_back()
-                finally:
-                    if self._was_enabled:
-                        gc.enable()
+            if gc.isenabled():
+                self._pause = ref(pause, _enable_collector)
+                gc.disable()
+            return pause
+        except BaseException:  # its traceback may be kept, and this frame with it
+            del pause
+            raise
 
     def end(self) -> None:
         """In the child of a fork: threads that were compiling are not there any more."""
-        if self._depth and self._was_enabled:
+        if self._running() is not None:
+            self._pause = None
             gc.enable()
-        self._depth = 0
+
+    def give_memory_back(self) -> None:
+        """If something large has been compiled and nothing else is about to be."""
+        if self.large and self._running() is None:
+            self.large = False
+            give_memory_back()
 
 
 collector_paused = _CollectorPause()
@@ -118,4 +140,6 @@ class Compilation:
         with collector_paused():
             if body.end - body.start >= LARGE_BODY:
                 collector_paused.large = True
-            return compile_function(self.decoded, self.layout, func, self.settings)
+            function = compile_function(self.decoded, self.layout, func, self.settings)
+        collector_paused.give_memory_back()
+        return function

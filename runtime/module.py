@@ -145,6 +145,7 @@ class LoadedModule:
                 compilation = Compilation(self.decoded, self.settings)
             with collector_paused():
                 self.space.install_all(compile_functions(compilation, missing, done, 0 if parallel else 1))
+            collector_paused.give_memory_back()
 
     def _template(self) -> tuple[int, int]:
         """The instance context, as a number, as far as it is the same for all instances (signature numbers, code addresses), and

@@ -6,14 +6,19 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from typing import Final
 
 import pytest
 
 from brolga.jit.settings import CPU_FEATURES, Settings
 from brolga.jit.wasm.decode import decode
-from brolga.runtime.compilation import LARGE_BODY, Compilation, give_memory_back
+from brolga.runtime.compilation import LARGE_BODY, Compilation, collector_paused, give_memory_back
 from tests.jit.test_linear import large_module
+
+from ..bytecodes import Came, call_at_each_switch, come, raise_at_each_bytecode
 
 _OPERATORS: Final = 30_000
 _KEPT_BLOCKS: Final = 500  # without giving memory back: 6,000
@@ -91,3 +96,50 @@ def test_what_others_have_frozen_stays_frozen(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(gc, "get_freeze_count", lambda: 7)
     monkeypatch.setattr(gc, "unfreeze", lambda: pytest.fail("unfrozen"))
     give_memory_back()
+
+
+# --- The collector is off while something is compiled
+
+
+def test_the_collector_is_off_while_anything_is_compiled() -> None:
+    with collector_paused():
+        with collector_paused():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with collector_paused():
+            pass
+        assert not gc.isenabled()  # it was off before
+    finally:
+        gc.enable()
+
+
+def test_the_collector_is_on_after_an_exception_at_any_bytecode() -> None:
+    """Where signal handlers run, even while the exception is kept, with its traceback and all frames."""
+    compilation = Compilation(decode(large_module(10)), Settings(features=frozenset(CPU_FEATURES)))
+    compilation.compile(0)
+    kept: list[BaseException] = []
+
+    def compile() -> None:
+        try:
+            compilation.compile(0)
+        except Came as error:
+            kept.append(error)
+            raise
+
+    def check(numbers: Iterator[int], most: int) -> int:
+        number = 0
+        for number in islice(numbers, most):
+            assert gc.isenabled(), number
+        return number
+
+    for numbers, few in (
+        (partial(raise_at_each_bytecode, lambda: compilation.compile(0)), 60),
+        (partial(call_at_each_switch, compile, come), 15),
+    ):
+        check(numbers(), few)
+        last = check(numbers(step=3989), 10_000)
+        check(numbers(first=last), 5_000)
+    assert len(kept) > 50
