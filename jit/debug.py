@@ -53,6 +53,8 @@ class Knobs:
 
 
 KNOBS: Final = Knobs(dict(os.environ))
+_LONGEST_NAME: Final = 80  # characters of a function's name that a file's name has
+_DUMP_NAME: Final = re.compile(r"[0-9]+\.\w*\.[0-9]{2,}\.\w+\.txt")
 
 
 def _report_times() -> None:
@@ -70,7 +72,7 @@ def dump(knobs: Knobs, stage: str, function: Function, text: str) -> None:
         return
     directory = Path(knobs.dump_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"\W+", "_", function.name)
+    name = re.sub(r"\W+", "_", function.name)[:_LONGEST_NAME]
     stages = sorted(directory.glob(f"{function.index}.{name}.*.txt"))
     (directory / f"{function.index}.{name}.{len(stages):02}.{stage}.txt").write_text(text)
     _write_index(directory)
@@ -79,7 +81,8 @@ def dump(knobs: Knobs, stage: str, function: Function, text: str) -> None:
 def _write_index(directory: Path) -> None:
     """index.html: a row for each function, its stages side by side."""
     rows: dict[str, list[str]] = {}
-    for path in sorted(directory.glob("*.txt"), key=_file_order):
+    paths = [path for path in directory.glob("*.txt") if _DUMP_NAME.fullmatch(path.name)]  # others may be there, too
+    for path in sorted(paths, key=_file_order):
         function, stage = path.name.rsplit(".", 3)[0], path.name.rsplit(".", 3)[2]
         cell = f"<td><h3>{html.escape(stage)}</h3><pre>{html.escape(path.read_text())}</pre></td>"
         rows.setdefault(function, []).append(cell)

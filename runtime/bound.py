@@ -379,7 +379,7 @@ def _importable(store: Store, imports: Imports, wanted: wasm.Import) -> Importab
     try:
         item = space[wanted.name] if isinstance(space, (Mapping, BoundInstance)) else getattr(space, wanted.name)
     except (KeyError, AttributeError):
-        raise LinkError(f"unknown import: `{wanted.module}::{wanted.name}` has not been defined") from None
+        raise LinkError(f"unknown import: `{wanted.shown}` has not been defined") from None
     if isinstance(item, BoundFunc):
         owner = item._entry_owner
         assert isinstance(owner, Store)
@@ -395,5 +395,5 @@ def _importable(store: Store, imports: Imports, wanted: wasm.Import) -> Importab
     if isinstance(wanted.type, wasm.GlobalType) and not isinstance(item, Global):
         return Global(store, GlobalType(ValType._of(wanted.type.type), wanted.type.mutable), item)
     if not isinstance(item, (Func, Memory, Table, Global)):
-        raise TypeError(f"{item!r} cannot be imported as `{wanted.module}::{wanted.name}`")
+        raise TypeError(f"{item!r} cannot be imported as `{wanted.shown}`")
     return item

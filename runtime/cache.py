@@ -11,13 +11,15 @@ writable for no one else.
 from __future__ import annotations
 
 import functools
+import math
 import os
+import re
 import stat
 import time
 from typing import Final, final
 
 from brolga.ir.errors import CodeFormatError, WasmtimeError
-from brolga.jit.cache_format import FORMAT, CodeImage, digest, read_image, write_image
+from brolga.jit.cache_format import FORMAT, MAGIC, CodeImage, digest, is_image, read_image, write_image
 from brolga.jit.code import CompiledFunction
 from brolga.jit.settings import Settings
 
@@ -27,6 +29,9 @@ from .version import VERSION
 DEFAULT_LIMIT: Final = 512 << 20
 _SUFFIX: Final = ".code"
 _TEMPORARY: Final = "writing-"
+# The names that the cache gives. The directory may have other files, which are none of its business.
+_ENTRY_NAME: Final = re.compile(rf"[0-9a-f]{{32}}\{_SUFFIX}")
+_TEMPORARY_NAME: Final = re.compile(rf"{_TEMPORARY}[0-9]+-[0-9a-f]{{16}}")
 _ABANDONED: Final = 3600.0  # seconds after which nobody writes a temporary file any more
 _USE_NOTED: Final = 600.0  # seconds within which a second use of an entry leaves its time as it is
 _WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -139,24 +144,25 @@ class CodeCache:
 
     def remove(self, key: str) -> None:
         """Drop an entry."""
-        _remove(self._path(key))
+        _remove_entry(self._path(key))
 
     def entries(self) -> list[Entry]:
         """What is there, the entry used last first."""
-        found = [entry for entry in self._listing() if entry.path.endswith(_SUFFIX)]
-        return sorted(found, key=lambda entry: entry.used, reverse=True)
+        return sorted(self._listing(_ENTRY_NAME), key=lambda entry: entry.used, reverse=True)
 
-    def _listing(self) -> list[Entry]:
+    def _listing(self, names: re.Pattern[str]) -> list[Entry]:
+        """The regular files whose names match."""
         found: list[Entry] = []
         try:
             with os.scandir(self.directory) as listing:
                 for file in listing:
-                    if file.name.endswith(_SUFFIX) or file.name.startswith(_TEMPORARY):
+                    if names.fullmatch(file.name):
                         try:
                             status = file.stat(follow_symlinks=False)
                         except OSError:  # somebody else removed it
                             continue
-                        found.append(Entry(file.path, status.st_size, status.st_mtime))
+                        if stat.S_ISREG(status.st_mode):
+                            found.append(Entry(file.path, status.st_size, status.st_mtime))
         except OSError:
             pass
         return found
@@ -164,30 +170,29 @@ class CodeCache:
     def prune(self, limit: int) -> int:
         """Remove what was not used for the longest time if there is more than `limit` bytes, until a quarter is free again; and
         temporary files that were left behind. Returns the number of entries removed."""
-        listing = self._listing()
-        oldest = time.time() - _ABANDONED
-        for entry in listing:
-            if not entry.path.endswith(_SUFFIX) and entry.used < oldest:
-                _remove(entry.path)
-        entries = sorted((entry for entry in listing if entry.path.endswith(_SUFFIX)), key=lambda entry: entry.used)
+        self._remove_temporary(time.time() - _ABANDONED)
+        entries = self.entries()
         total = sum(entry.size for entry in entries)
         if total <= limit:
             return 0
         removed = 0
-        for entry in entries:
-            if total <= limit - limit // 4:
-                break
-            _remove(entry.path)
-            total -= entry.size
-            removed += 1
+        while entries and total > limit - limit // 4:
+            entry = entries.pop()
+            if _remove_entry(entry.path):
+                removed += 1
+                total -= entry.size
         return removed
 
     def clear(self) -> int:
-        """Remove everything. Returns the number of entries removed."""
-        listing = self._listing()
-        for entry in listing:
-            _remove(entry.path)
-        return sum(entry.path.endswith(_SUFFIX) for entry in listing)
+        """Remove all entries, and temporary files. Returns the number of entries removed."""
+        self._remove_temporary(math.inf)
+        return sum(_remove_entry(entry.path) for entry in self.entries())
+
+    def _remove_temporary(self, before: float) -> None:
+        """Those files that nobody has written to since."""
+        for entry in self._listing(_TEMPORARY_NAME):
+            if entry.used < before:
+                _remove(entry.path)
 
 
 def _is_private(status: os.stat_result) -> bool:
@@ -202,11 +207,24 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def _remove(path: str) -> None:
+def _remove(path: str) -> bool:
+    """Whether it was there, and is gone."""
     try:
         os.unlink(path)
     except OSError:
-        pass
+        return False
+    return True
+
+
+def _remove_entry(path: str) -> bool:
+    """Remove a file that has the name of an entry, if it is one, whole or not. Whether that was so."""
+    try:
+        with open(path, "rb", opener=_open_no_link) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or not is_image(file.read(len(MAGIC))):
+                return False
+    except OSError:
+        return False
+    return _remove(path)
 
 
 @final

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from brolga.ir.errors import BrolgaError, WasmtimeError
+from brolga.ir.text import printable
 from brolga.jit.code import COMPILED
 
 from .cli_options import EXIT_ERROR, add_optimize_option, add_options
+from .text import TextError
 from .trap import ExitTrap, Trap
 from .version import VERSION
 
@@ -24,13 +26,16 @@ EXIT_TRAP: Final = 134  # as after SIGABRT
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     words = sys.argv[1:] if argv is None else list(argv)
-    options = _parser(words[0] if words else "").parse_args(words)
+    parser = _parser(words[0] if words else "")
+    end = _end_of_options(parser, words) if words[:1] == ["run"] else len(words)
+    options = parser.parse_args(words[:end])
+    options.args = words[end:]
     try:
         return _command(options)
     except ExitTrap as exit:
         return exit.code
     except Trap as trap:
-        print(f"Error: {trap}", file=sys.stderr)
+        print(f"Error: {_lines(trap)}", file=sys.stderr)
         return EXIT_TRAP
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -38,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()  # the reader has gone: nobody to tell
         return EXIT_ERROR
     except (BrolgaError, OSError, MemoryError) as error:
-        print(f"Error: {_one_line(error)}", file=sys.stderr)
+        print(f"Error: {_message(error)}", file=sys.stderr)
         return EXIT_ERROR
 
 
@@ -65,11 +70,39 @@ def _command(options: argparse.Namespace) -> int:
     return objdump(options)
 
 
-def _one_line(error: BaseException) -> str:
+def _lines(error: BaseException) -> str:
+    """The message as it is, but for what is not to be printed."""
+    return "\n".join(printable(line) for line in str(error).split("\n"))
+
+
+def _message(error: BaseException) -> str:
+    """One line, unless the lines of a text are shown."""
+    if isinstance(error, TextError):
+        return _lines(error)
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename!s}: {error.strerror}"
-    text = " ".join(str(error).split()) or type(error).__name__
+        return printable(f"{os.fsdecode(error.filename)}: {error.strerror}")
+    text = printable(" ".join(str(error).split())) or type(error).__name__
     return text if isinstance(error, WasmtimeError) else f"{type(error).__name__}: {text}"
+
+
+def _end_of_options(parser: argparse.ArgumentParser, words: list[str]) -> int:
+    """The place after FILE in the words of `brolga run`: all that follows is the program's, whatever it looks like. argparse has nothing
+    for that: a `--` among it would be taken out."""
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    takes_value = {
+        name for action in commands.choices["run"]._actions if action.nargs is None for name in action.option_strings
+    }
+    place = 1
+    while place < len(words):
+        word = words[place]
+        place += 1
+        if word == "--":
+            return place + 1
+        if word == "-" or not word.startswith("-"):
+            return place
+        if word in takes_value:
+            place += 1
+    return len(words)
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -110,7 +143,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--profile-output", metavar="PROFILE", help="take a profile and write it here, for `brolga objdump --profile`"
     )
     parser.add_argument("file", metavar="FILE", help="module: binary, text or compiled; - for standard input")
-    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+    parser.add_argument("args", nargs="*", metavar="ARGS", help="its arguments")
 
 
 def _add_compile(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from .cli_options import WasmOptions, config, set_cache
 from .cli_run import read_source
 from .engine import Engine
 from .module import Module
+from .text import naming
 
 _SUFFIX = ".bwasm"
 
@@ -27,8 +28,12 @@ def compile(options: argparse.Namespace) -> int:
     if output is None:
         if options.file == "-":
             raise WasmtimeError("name the output with -o")
+        if not os.path.isfile(options.file):
+            raise WasmtimeError(f"{options.file or 'the empty word'} is no file")
         output = str(Path(options.file).with_suffix(_SUFFIX))
-    module = Module(engine, read_source(options.file))
+    source = read_source(options.file)
+    with naming(options.file):
+        module = Module(engine, source)
     loaded = module._loaded
     if sys.stderr.isatty():
         _with_progress(module)

@@ -22,6 +22,7 @@ from brolga.ir.function import Function
 from brolga.ir.printer import format_inst
 from brolga.ir.source_loc import inlined_loc
 from brolga.ir.trap_codes import TRAP_NAMES
+from brolga.jit.cache_format import is_image
 from brolga.jit.code import RELOC_FUNC, CompiledFunction
 from brolga.jit.compile import compile_ir
 from brolga.jit.wasm import types as wasm
@@ -30,9 +31,11 @@ from brolga.jit.wasm.operators import format_operator
 from brolga.jit.wasm.translate import translate
 
 from .cli_options import config
+from .cli_run import read_source
 from .engine import Engine
 from .module import Module
 from .profile import operator_shares
+from .text import naming
 
 _NARROW = 160  # columns where the output is not a terminal
 _SHARE = 6  # columns of an operator's share of the time
@@ -43,7 +46,11 @@ Listing = dict[int, list[str]]  # lines by location of the wasm operator (ir/sou
 def objdump(options: argparse.Namespace) -> int:
     """Print the functions of the module, or the one that `--func` names."""
     engine = Engine(config(options))
-    module = Module.from_file(engine, options.file)
+    source = read_source(options.file)
+    if is_image(source):
+        raise WasmtimeError(f"{options.file} is compiled code: give the module that it was made of")
+    with naming(options.file):
+        module = Module(engine, source)
     shares = _shares(options.profile)
     console = Console(width=None if sys.stdout.isatty() else _NARROW, soft_wrap=False)
     for index in _chosen(module.decoded, options.func):
@@ -69,7 +76,9 @@ def _chosen(decoded: wasm.Module, wanted: str | None) -> list[int]:
         return list(defined)
     exported = {export.index for export in decoded.exports if export.kind == wasm.EXTERN_FUNC and export.name == wanted}
     chosen = [
-        index for index in defined if decoded.func_name(index) == wanted or str(index) == wanted or index in exported
+        index
+        for index in defined
+        if wanted in (decoded.func_name(index), decoded.names.funcs.get(index), str(index)) or index in exported
     ]
     if not chosen:
         raise WasmtimeError(f"no function {wanted}")

@@ -6,17 +6,19 @@ import argparse
 import os
 import sys
 import threading
+from collections.abc import Iterator
 
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.cache_format import is_image
 
 from .cli_options import WasmOptions, config, set_cache
+from .cli_values import format_value, parse_value
 from .engine import Engine
 from .functions import Func
 from .linker import Linker
 from .module import Module
 from .store import Store
-from .types import ValType
+from .text import naming
 from .wasi.context import WasiConfig
 
 
@@ -101,7 +103,10 @@ def read_source(path: str) -> bytes:
 def _load(engine: Engine, path: str) -> Module:
     """A module: compiled, binary or text, whatever its contents are."""
     source = read_source(path)
-    return Module.deserialize(engine, source) if is_image(source) else Module(engine, source)
+    if is_image(source):
+        return Module.deserialize(engine, source)
+    with naming(path):
+        return Module(engine, source)
 
 
 def _wasi(options: argparse.Namespace) -> WasiConfig:
@@ -109,19 +114,28 @@ def _wasi(options: argparse.Namespace) -> WasiConfig:
     # Only the base name, so that the program does not learn where it is. The function invoked gets the arguments.
     name = options.argv0 if options.argv0 is not None else os.path.basename(options.file)
     wasi.argv = [name] if options.invoke is not None else [name, *options.args]
-    wasi.env = [_variable(setting) for setting in options.env]
+    wasi.env = list(_variables(options.env))
     wasi.inherit_stdin()
     wasi.inherit_stdout()
     wasi.inherit_stderr()
     for mapping in options.dir:
         host, _, guest = mapping.partition("::")
+        try:
+            (guest or host).encode()
+        except UnicodeEncodeError:
+            raise WasmtimeError(f"the name of a directory for the program is no text: {guest or host}") from None
         wasi.preopen_dir(host, guest or host)
     return wasi
 
 
-def _variable(setting: str) -> tuple[str, str]:
-    name, separator, value = setting.partition("=")
-    return name, value if separator else os.environ.get(name, "")
+def _variables(settings: list[str]) -> Iterator[tuple[str, str]]:
+    """Those that are set, or passed on from this process, if it has them."""
+    for setting in settings:
+        name, separator, value = setting.partition("=")
+        if separator:
+            yield name, value
+        elif name in os.environ:
+            yield name, os.environ[name]
 
 
 def _invoke(store: Store, function: Func, options: argparse.Namespace) -> None:
@@ -129,17 +143,7 @@ def _invoke(store: Store, function: Func, options: argparse.Namespace) -> None:
     params = type.params
     if len(options.args) != len(params):
         raise WasmtimeError(f"`{options.invoke}` takes {len(params)} arguments, {len(options.args)} are given")
-    results = function(store, *[_argument(text, param) for text, param in zip(options.args, params, strict=True)])
-    for result in results if isinstance(results, list) else [] if results is None else [results]:
-        print(result)
-
-
-def _argument(text: str, type: ValType) -> int | float:
-    try:
-        if type in (ValType.i32(), ValType.i64()):
-            return int(text, 0)
-        if type in (ValType.f32(), ValType.f64()):
-            return float(text)
-    except ValueError:
-        raise WasmtimeError(f"not a value of type {type}: {text}") from None
-    raise WasmtimeError(f"arguments of type {type} cannot be given")
+    results = function(store, *[parse_value(text, param) for text, param in zip(options.args, params, strict=True)])
+    several = results if len(type.results) > 1 else [results]
+    for result, result_type in zip(several, type.results):
+        print(format_value(result, result_type))

@@ -364,7 +364,7 @@ def _wrong_kind(wanted: wasm.Import, kind: str, item: Importable) -> LinkError:
 
 
 def _because(wanted: wasm.Import, reason: str) -> LinkError:
-    return LinkError(f"incompatible import type for `{wanted.module}::{wanted.name}`\n\nCaused by:\n    {reason}\n")
+    return LinkError(f"incompatible import type for `{wanted.shown}`\n\nCaused by:\n    {reason}\n")
 
 
 def _func_text(type: wasm.FuncType) -> str:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, final
 
 from brolga.ir.errors import LinkError, WasmtimeError
+from brolga.ir.text import printable
 from brolga.jit.wasm import types as wasm
 
 from .config import write_only
@@ -55,7 +56,7 @@ class Linker(SlottedManaged):
 
     def _add(self, module: str, name: str, item: Importable) -> None:
         if not self._shadowing and (module, name) in self._definitions:
-            raise LinkError(f"import of `{module}::{name}` defined twice")
+            raise LinkError(f"import of `{printable(module)}::{printable(name)}` defined twice")
         self._definitions[module, name] = item
 
     def define(self, store: Storelike, module: str, name: str, item: AsExtern) -> None:
@@ -118,7 +119,7 @@ class Linker(SlottedManaged):
         for wanted in module.decoded.imports:
             item = self._definitions.get((wanted.module, wanted.name))
             if item is None:
-                raise LinkError(f"unknown import: `{wanted.module}::{wanted.name}` has not been defined")
+                raise LinkError(f"unknown import: `{wanted.shown}` has not been defined")
             found.append(item)
         return found
 
@@ -207,7 +208,7 @@ def _command(module: LoadedModule, imports: list[Importable], export: wasm.Expor
 
 def _unknown(wanted: wasm.Import) -> Callable[..., Any]:
     def trap(*args: Any) -> Any:
-        raise Trap(f"unknown import: `{wanted.module}::{wanted.name}` has not been defined")
+        raise Trap(f"unknown import: `{wanted.shown}` has not been defined")
 
     return trap
 

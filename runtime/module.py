@@ -6,7 +6,7 @@ import ctypes
 import weakref
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
-from os import PathLike
+from os import PathLike, fsdecode
 from struct import Struct
 from typing import TYPE_CHECKING, final
 
@@ -25,7 +25,7 @@ from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_numbers
 from .machine.compiling import look_up_while_compiling
 from .machine.memory import address_of
 from .managed import SlottedManaged
-from .text import to_binary
+from .text import naming, to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
 
 if TYPE_CHECKING:
@@ -221,7 +221,9 @@ class Module(SlottedManaged):
     def from_file(cls, engine: Engine, path: str | bytes | PathLike[str] | PathLike[bytes]) -> Module:
         """The module in the file at `path`."""
         with open(path, "rb") as file:
-            return cls(engine, file.read())
+            wasm = file.read()
+        with naming(fsdecode(path)):
+            return cls(engine, wasm)
 
     @classmethod
     def validate(cls, engine: Engine, wasm: bytes | bytearray) -> None:

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from brolga.ir.errors import WasmtimeError
 
 _MAGIC = 0
+_UNNAMED = "<stdin>"
+
+
+class TextError(WasmtimeError):
+    """The text of a module has an error. The message has several lines: what, where, and the line with a mark under the place."""
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Messages about a text name this file: FILE:LINE:COLUMN."""
+    try:
+        yield
+    except TextError as error:
+        raise TextError(str(error).replace(_UNNAMED, path, 1)) from None
 
 
 def wasm_tools() -> str:
@@ -34,7 +50,7 @@ def wat2wasm(wat: str | bytes) -> bytearray:
     text = wat.encode() if isinstance(wat, str) else wat
     done = subprocess.run([wasm_tools(), "parse", "-"], input=text, capture_output=True, check=False)
     if done.returncode != 0:
-        raise WasmtimeError(done.stderr.decode("utf-8", "replace").strip().removeprefix("error: "))
+        raise TextError(done.stderr.decode("utf-8", "replace").strip().removeprefix("error: "))
     return bytearray(done.stdout)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 
 from brolga.ir import trap_codes
 from brolga.ir.errors import BrolgaError, WasmtimeError
+from brolga.ir.text import printable
 
 from . import machine
 from .compilation import Compilation
@@ -58,8 +59,8 @@ class Frame(SlottedManaged):
         return self._module_offset - self._func_start
 
     def __str__(self) -> str:
-        name = self._func_name or f"<wasm function {self._func_index}>"
-        return f"{self._module_offset:#8x} - {self._module_name or '<unknown>'}!{name}"
+        name = printable(self._func_name or "") or f"<wasm function {self._func_index}>"
+        return f"{self._module_offset:#8x} - {printable(self._module_name or '') or '<unknown>'}!{name}"
 
 
 def _public_frame(frame: machine.Frame) -> Frame:

@@ -177,7 +177,7 @@ class ScriptRunner:
         for wanted in module.decoded.imports:
             item = self._registered.get(wanted.module, {}).get(wanted.name)
             if item is None:
-                raise LinkError(f"unknown import: `{wanted.module}::{wanted.name}` has not been defined")
+                raise LinkError(f"unknown import: `{wanted.shown}` has not been defined")
             imports.append(item)
         return instantiate(self._store, module._loaded, imports)
 

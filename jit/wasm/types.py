@@ -11,6 +11,7 @@ from typing import Final, final
 from brolga.ir import types as ir_types
 from brolga.ir.errors import UnsupportedError
 from brolga.ir.signature import Signature
+from brolga.ir.text import printable
 
 from .names import Names
 
@@ -162,6 +163,11 @@ class Import:
         self.type = type
         self.type_index = type_index
         self.loc = loc
+
+    @property
+    def shown(self) -> str:
+        """Its two names, to be shown."""
+        return f"{printable(self.module)}::{printable(self.name)}"
 
 
 @final
@@ -366,5 +372,6 @@ class Module:
         return names
 
     def func_name(self, index: int) -> str:
-        """The function's name from the name section, or `wasm-function[index]`."""
-        return self.names.funcs.get(index, f"wasm-function[{index}]")
+        """The function's name from the name section, to be shown, or `wasm-function[index]`."""
+        name = self.names.funcs.get(index)
+        return f"wasm-function[{index}]" if name is None else printable(name)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import marshal
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -42,7 +43,7 @@ Assemble = Callable[[Mapping[str, int], int], bytes]
 
 
 class OutOfReachError(Exception):
-    """An address is too far for the field that is to hold the distance."""
+    """An address is not known, or too far for the field that is to hold the distance."""
 
 
 def link(routine: Routine, addresses: Mapping[str, int], base: int) -> bytes:
@@ -52,6 +53,8 @@ def link(routine: Routine, addresses: Mapping[str, int], base: int) -> bytes:
         return code
     linked = bytearray(code)
     for place, size, name, addend in fixups:
+        if name not in addresses:
+            raise OutOfReachError
         value = addresses[name] + addend
         if size != ABSOLUTE:
             value -= base + place + size
@@ -115,7 +118,8 @@ class Shelf:
         """The routine, if it is there."""
         if self._routines is None:
             self._routines = self._read()
-        return self._routines.get(name)
+        routine = self._routines.get(name)
+        return routine if routine is not None and _is_routine(routine) else None
 
     def add(self, name: str, make: Callable[[], Routine | None]) -> None:
         """Keep what `make` yields when the shelf is written."""
@@ -127,17 +131,17 @@ class Shelf:
     def _read(self) -> dict[str, Routine]:
         if self._first_source is None:
             self._first_source = self._source()
-        try:
-            with open(self._path, "rb") as file:
-                data = file.read()
-        except OSError:
-            return {}
+        data = _read_private(self._path)
         start = len(_HEADER) + DIGEST_SIZE
         if not data.startswith(_HEADER) or digest(data[start:]) != data[len(_HEADER) : start]:
             return {}
-        source: str
-        routines: dict[str, Routine]
-        source, routines = marshal.loads(data[start:])
+        try:
+            content = marshal.loads(data[start:])
+        except (ValueError, TypeError, EOFError):
+            return {}
+        if not (isinstance(content, tuple) and len(content) == 2 and isinstance(content[1], dict)):
+            return {}
+        source, routines = content
         return routines if source and source == self._first_source else {}
 
     def write(self) -> None:
@@ -160,7 +164,7 @@ class Shelf:
         try:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
             try:
-                with open(temporary, "xb") as file:
+                with open(temporary, "xb", opener=_open_private) as file:
                     file.write(_HEADER + digest(data) + data)
                 os.replace(temporary, self._path)
             except BaseException:
@@ -169,6 +173,45 @@ class Shelf:
                 raise
         except OSError:
             pass
+
+
+# What is read is run: as with code of the cache, only what nobody else could have written. An installation may be root's.
+
+
+def _read_private(path: str) -> bytes:
+    """The bytes of a regular file that is this user's or root's, and that no others may write to; else none."""
+    try:
+        with open(path, "rb", opener=_open_no_link) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                return b""
+            return file.read() if status.st_uid in (0, os.geteuid()) else b""
+    except OSError:
+        return b""
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
+def _is_routine(thing: object) -> bool:
+    """Whether something that was read is what `link` takes."""
+    if not (isinstance(thing, tuple) and len(thing) == 2 and isinstance(thing[0], bytes)):
+        return False
+    code, fixups = thing
+    return isinstance(fixups, tuple) and all(_is_fixup(fixup, len(code)) for fixup in fixups)
+
+
+def _is_fixup(thing: object, length: int) -> bool:
+    if not (isinstance(thing, tuple) and len(thing) == 4):
+        return False
+    place, size, name, addend = thing
+    numbers = isinstance(place, int) and isinstance(addend, int) and size in (ABSOLUTE, NEAR, SHORT)
+    return numbers and isinstance(name, str) and 0 <= place <= length - size
 
 
 def _beside_bytecode() -> str:

@@ -18,7 +18,7 @@ import pytest
 
 from brolga import Config, Engine, Instance, Module, Store, Trap, WasmtimeError, wat2wasm
 from brolga.jit import code
-from brolga.jit.cache_format import digest
+from brolga.jit.cache_format import MAGIC, digest
 from brolga.runtime import build
 from brolga.runtime import cache as cache_module
 from brolga.runtime import module as module_module
@@ -369,48 +369,73 @@ def test_writers_add_to_what_others_wrote(home: Path, compiled: list[int]) -> No
 def test_readers_and_writers_at_once(tmp_path: Path) -> None:
     cache = CodeCache(str(tmp_path / "c"))
     values = [bytes([i]) * 100_000 for i in range(8)]
-    cache.write("key", values[0])
+    key = _key("key")
+    cache.write(key, values[0])
 
     def work(value: bytes) -> bool:
         good = True
         for _ in range(30):
-            good &= cache.write("key", value) and cache.read("key") in values
+            good &= cache.write(key, value) and cache.read(key) in values
         return good
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, values))
-    assert [Path(entry.path).name for entry in cache.entries()] == ["key.code"]
+    assert [Path(entry.path).name for entry in cache.entries()] == [f"{key}.code"]
     assert len(os.listdir(cache.directory)) == 1
+
+
+def _key(word: str) -> str:
+    """As those that the cache gives."""
+    return word.encode().hex().rjust(32, "0")
 
 
 def test_the_size_is_bounded_and_the_oldest_go(tmp_path: Path) -> None:
     cache = CodeCache(str(tmp_path / "c"), limit=1000)
+    words = {_key(word): word for word in ("new", "large", *(f"k{i}" for i in range(10)))}
+    data = MAGIC + bytes(100 - len(MAGIC))
+
+    def left() -> list[str]:
+        return [words[Path(entry.path).stem] for entry in cache.entries()]
+
     for i in range(10):
-        assert cache.write(f"k{i}", bytes(100))
-        os.utime(tmp_path / "c" / f"k{i}.code", (i, i))
-    assert len(cache.entries()) == 10
-    assert cache.read("k0") == bytes(100)  # is now the one used last
-    assert cache.write("new", bytes(100))
-    assert [Path(entry.path).stem for entry in cache.entries()] in (
-        [*pair, "k9", "k8", "k7", "k6", "k5"] for pair in (("new", "k0"), ("k0", "new"))
-    )
-    assert not cache.write("large", bytes(1001))
+        assert cache.write(_key(f"k{i}"), data)
+        os.utime(tmp_path / "c" / f"{_key(f'k{i}')}.code", (i, i))
+    assert len(left()) == 10
+    assert cache.read(_key("k0")) == data  # is now the one used last
+    assert cache.write(_key("new"), data)
+    assert left() in ([*pair, "k9", "k8", "k7", "k6", "k5"] for pair in (("new", "k0"), ("k0", "new")))
+    assert not cache.write(_key("large"), bytes(1001))
     assert cache.prune(300) == 5
-    assert {Path(entry.path).stem for entry in cache.entries()} == {"new", "k0"}
+    assert set(left()) == {"new", "k0"}
     assert cache.clear() == 2 and cache.entries() == []
 
 
-def test_abandoned_files_are_removed(tmp_path: Path) -> None:
-    cache = CodeCache(str(tmp_path / "c"))
-    cache.write("a", b"a")
-    for name in ("writing-1-x", "writing-2-y"):
-        (tmp_path / "c" / name).write_bytes(b"")
-    (tmp_path / "c" / "foreign").write_bytes(b"")
-    os.utime(tmp_path / "c" / "writing-1-x", (0, 0))
+def test_only_what_the_cache_made_is_removed(tmp_path: Path) -> None:
+    """Abandoned files go, and entries; neither names that are like theirs, nor other contents under such names."""
+    directory = tmp_path / "c"
+    cache = CodeCache(str(directory))
+    cache.write(_key("a"), MAGIC + b"a")
+    old, fresh = "writing-1-0123456789abcdef", "writing-2-0123456789abcdef"
+    entry_named = [f"{_key(word)}.code" for word in ("other", "directory", "link", "pipe", "empty")]
+    foreign = ["thesis.txt", "morse.code", "writing-thesis.txt", "writing-1-x", f"{old}.txt", f"x{_key('a')}.code", *entry_named]
+    for name in (old, fresh, *foreign[:6], entry_named[0]):
+        (directory / name).write_text("years")
+    (directory / entry_named[1]).mkdir()
+    (directory / entry_named[2]).symlink_to(tmp_path / "target")
+    (tmp_path / "target").write_bytes(MAGIC)
+    os.mkfifo(directory / entry_named[3])
+    (directory / entry_named[4]).touch()
+    for name in (old, *foreign[:6]):
+        os.utime(directory / name, (0, 0))
     assert cache.prune(1 << 20) == 0
-    assert sorted(os.listdir(tmp_path / "c")) == ["a.code", "foreign", "writing-2-y"]
+    assert set(os.listdir(directory)) == {f"{_key('a')}.code", fresh, *foreign}
+    cache.remove(_key("other"))
+    assert cache.prune(0) == 1
+    assert set(os.listdir(directory)) == {fresh, *foreign}
+    cache.write(_key("a"), MAGIC + b"a")
     assert cache.clear() == 1
-    assert os.listdir(tmp_path / "c") == ["foreign"]
+    assert set(os.listdir(directory)) == set(foreign)
+    assert (tmp_path / "target").read_bytes() == MAGIC
 
 
 def test_configuration_files(tmp_path: Path, compiled: list[int]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -167,6 +169,49 @@ def test_names_for_perf() -> None:
     again = image._loaded.space
     assert lines[1][0] == f"{space.code_address(1):x}"
     assert [line[0] for line in lines[2:]] == [f"{again.code_address(0):x}", f"{again.code_address(1):x}"]
+
+
+@pytest.mark.parametrize("kind", ["link", "directory", "pipe", "hard link", "socket", "read-only folder"])
+def test_a_file_for_perf_that_is_not_ours(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls do what they did, and nothing is written."""
+    other = tmp_path / "other"
+    other.write_text("mine")
+    place = tmp_path / "perf.map"
+    if kind == "link":
+        place.symlink_to(other)
+    elif kind == "directory":
+        place.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "hard link":
+        place.hardlink_to(other)
+    elif kind == "socket":
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(place))
+        listener.close()
+    else:
+        place = tmp_path / "nowhere" / "perf.map"
+    monkeypatch.setattr(perf_map, "path", lambda: str(place))
+    config = Config()
+    config.profiler = "perfmap"
+    store = Store(Engine(config))
+    function = Instance(store, Module(store.engine, TEXT), []).exports(store)["idle"]
+    assert isinstance(function, Func)
+    assert function(store, 7) == 7
+    assert other.read_text() == "mine"
+
+
+def test_names_for_perf_are_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(perf_map, "path", lambda: str(tmp_path / "perf.map"))
+    config = Config()
+    config.profiler = "perfmap"
+    store = Store(Engine(config))
+    text = r'(module (func $"a\nffff 10 forged\1b[31m" (export "f") (result i32) i32.const 7))'
+    function = Instance(store, Module(store.engine, text), []).exports(store)["f"]
+    assert isinstance(function, Func)
+    assert function(store) == 7
+    (line,) = (tmp_path / "perf.map").read_text().splitlines()
+    assert line.endswith(r"wasm[0]::a\nffff 10 forged\x1b[31m")
 
 
 def test_perf_map_on_the_command_line(tmp_path: Path) -> None:

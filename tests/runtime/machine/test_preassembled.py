@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from brolga.jit import builtins
+from brolga.jit.cache_format import digest
 from brolga.jit.x64 import abi
 from brolga.runtime import build
 from brolga.runtime.machine import assembler, preassembled
@@ -78,7 +80,7 @@ def test_shelves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def source() -> str:
         return sources[0]
 
-    routine: Routine = (b"\xc3", ((0, NEAR, "A", -4),))
+    routine: Routine = (b"\xe8\0\0\0\0\xc3", ((1, NEAR, "A", 0),))
     shelf = Shelf(str(path), source)
     assert shelf.find("a") is None
     shelf.add("a", lambda: routine)
@@ -116,6 +118,66 @@ def test_shelves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     another.add("d", lambda: routine)
     another.write()
     assert another.find("d") == routine and Shelf(str(path), source).find("a") is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        5,
+        None,
+        ("one",),
+        ("one", 5),
+        ("one", {"a": 5}),
+        ("one", {"a": (b"\xc3",)}),
+        ("one", {"a": ("text", ())}),
+        ("one", {"a": (b"\xc3", 5)}),
+        ("one", {"a": (b"\xc3", ((0, 4, "FAR", 0),))}),
+        ("one", {"a": (bytes(8), ((0, 3, "FAR", 0),))}),
+        ("one", {"a": (bytes(8), ((-1, 4, "FAR", 0),))}),
+        ("one", {"a": (bytes(8), ((0, 4, 5, 0),))}),
+        ("one", {"a": (bytes(8), ((0, 4, "FAR", "x"),))}),
+        ("one", {"a": (bytes(8), (5,))}),
+    ],
+)
+def test_contents_of_another_form_are_not_there(content: object, tmp_path: Path) -> None:
+    path = tmp_path / "shelf"
+    data = marshal.dumps(content)
+    path.write_bytes(preassembled._HEADER + digest(data) + data)
+    assert Shelf(str(path), lambda: "one").find("a") is None
+    for cut in (0, 1, len(data) - 1):
+        path.write_bytes(preassembled._HEADER + digest(data[:cut]) + data[:cut])
+        assert Shelf(str(path), lambda: "one").find("a") is None
+
+
+def test_what_others_could_have_written_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "shelf"
+    before = os.umask(0)
+    try:
+        shelf = Shelf(str(path), lambda: "one")
+        shelf.add("a", lambda: (b"\xc3", ()))
+        shelf.write()
+    finally:
+        os.umask(before)
+    assert Shelf(str(path), lambda: "one").find("a")
+    for mode in (0o664, 0o646):
+        path.chmod(mode)
+        assert Shelf(str(path), lambda: "one").find("a") is None
+    path.chmod(0o644)
+    path.rename(tmp_path / "target")
+    path.symlink_to(tmp_path / "target")
+    assert Shelf(str(path), lambda: "one").find("a") is None
+    path.unlink()
+    os.mkfifo(path)
+    assert Shelf(str(path), lambda: "one").find("a") is None
+    path.unlink()
+    path.mkdir()
+    assert Shelf(str(path), lambda: "one").find("a") is None
+    path.rmdir()
+    (tmp_path / "target").rename(path)
+    owner = path.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert (Shelf(str(path), lambda: "one").find("a") is not None) == (owner == 0)
 
 
 def test_source_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
