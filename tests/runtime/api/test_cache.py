@@ -417,7 +417,15 @@ def test_only_what_the_cache_made_is_removed(tmp_path: Path) -> None:
     cache.write(_key("a"), MAGIC + b"a")
     old, fresh = "writing-1-0123456789abcdef", "writing-2-0123456789abcdef"
     entry_named = [f"{_key(word)}.code" for word in ("other", "directory", "link", "pipe", "empty")]
-    foreign = ["thesis.txt", "morse.code", "writing-thesis.txt", "writing-1-x", f"{old}.txt", f"x{_key('a')}.code", *entry_named]
+    foreign = [
+        "thesis.txt",
+        "morse.code",
+        "writing-thesis.txt",
+        "writing-1-x",
+        f"{old}.txt",
+        f"x{_key('a')}.code",
+        *entry_named,
+    ]
     for name in (old, fresh, *foreign[:6], entry_named[0]):
         (directory / name).write_text("years")
     (directory / entry_named[1]).mkdir()
