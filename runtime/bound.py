@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, final
 
-from brolga.ir.errors import LinkError, WasmtimeError
+from brolga.ir.errors import ClosedError, LinkError, WasmtimeError
 from brolga.jit.wasm import types as wasm
 
 from .functions import Func, HostDefinition
@@ -135,7 +135,7 @@ class BoundMemory(_Exporter):
     def _view(self) -> memoryview:
         """The bytes as they are now."""
         if self._block is None:
-            raise ValueError("already closed")
+            raise ClosedError("already closed")
         return self._memory.view()
 
     def __getitem__(self, index: int | slice) -> Any:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import ClosedError, WasmtimeError
 
 from .engine import Engine
 from .machine import HostFunction, Machine
@@ -156,7 +156,7 @@ class StoreContext:
     @property
     def _store(self) -> Store:
         if self._context_store is None:
-            raise ValueError("caller is no longer valid")
+            raise ClosedError("caller is no longer valid")
         return self._context_store
 
     @property
@@ -217,7 +217,7 @@ class Store(Managed):
     @property
     def _store(self) -> Store:
         if self._closed:
-            raise ValueError("already closed")
+            raise ClosedError("already closed")
         return self
 
     def close(self) -> None:

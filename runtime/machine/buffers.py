@@ -12,6 +12,7 @@ import ctypes
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from brolga.ir.errors import ClosedError
 from brolga.jit.vmctx import MEMORY_BASE, MEMORY_LENGTH
 
 from .heap_types import TPFLAGS_BASETYPE, TPFLAGS_DEFAULT, type_from_spec
@@ -45,7 +46,7 @@ GETBUFFER: Final = """
 closed:
     mov qword ptr [rsi + 8], 0
     sub rsp, 8
-    mov rdi, {ValueError}
+    mov rdi, {ClosedError}
     mov rsi, {CLOSED_MESSAGE}
     call {PyErr_SetString}
     add rsp, 8
@@ -63,7 +64,7 @@ def buffer_type(machine: Machine) -> Any:
         "MEMORY_BASE": MEMORY_BASE,
         "MEMORY_LENGTH": MEMORY_LENGTH,
     }
-    addresses = {"ValueError": id(ValueError), "CLOSED_MESSAGE": ctypes.addressof(_CLOSED_MESSAGE)}
+    addresses = {"ClosedError": id(ClosedError), "CLOSED_MESSAGE": ctypes.addressof(_CLOSED_MESSAGE)}
     getbuffer = machine.routine("getbuffer", lambda: (GETBUFFER, symbols), addresses)
     flags = TPFLAGS_DEFAULT | TPFLAGS_BASETYPE
     return type_from_spec(b"brolga.runtime.machine.buffers.Buffer", BUFFER_SIZE, flags, [(PY_BF_GETBUFFER, getbuffer)])

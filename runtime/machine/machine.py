@@ -14,7 +14,7 @@ from struct import Struct
 from typing import Final
 
 from brolga.ir import types as ir_types
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import StoreInUseError, WasmtimeError
 from brolga.jit import builtins
 from brolga.jit.cache_format import digest
 from brolga.jit.code import CompiledFunction
@@ -253,7 +253,10 @@ class Machine:
 
     def entry_code(self, type: FuncType, kind: int, make: bool = False) -> int:
         """The vectorcall function for entry points of this type: the slow one as long as nobody wanted to `make` the fast one."""
-        return self._fast(self._entries[kind], type, make, f"entry {kind} ", partial(_entry_source, type, kind)) or self._slow_call
+        return (
+            self._fast(self._entries[kind], type, make, f"entry {kind} ", partial(_entry_source, type, kind))
+            or self._slow_call
+        )
 
     def host_code(self, type: FuncType, make: bool = False) -> int:
         """The fast routine for host functions of this type, or 0."""
@@ -298,7 +301,7 @@ class Machine:
         if state.suspended is not None:
             raise WasmtimeError("the store is busy: one of its calls waits for an async host function")
         if activation.value and thread.value != record:
-            raise RuntimeError("the store is in use on another thread")
+            raise StoreInUseError("the store is in use on another thread")
         thread.value = record
         entry_thread.value = record
 

@@ -6,7 +6,7 @@ import ctypes
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import StoreInUseError, WasmtimeError
 from brolga.ir.trap_codes import INTERRUPT
 from brolga.jit.vmctx import CTX_ACTIVATION, FUNC_VMCTX
 
@@ -202,7 +202,7 @@ class StoreState(Unique):
     def check_thread(self) -> None:
         """RuntimeError unless what is running runs on this thread."""
         if _u64(self.address + L.STATE_THREAD).value != self.machine.threads.current():
-            raise RuntimeError("the store is in use on another thread")
+            raise StoreInUseError("the store is in use on another thread")
 
     def allow(self) -> None:
         """Let activations begin again, unless the store is closed."""
