@@ -10,9 +10,11 @@ import ctypes
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from brolga.ir import trap_codes
 from brolga.jit import builtins as numbers
 
 from .machine import CTX_INSTANCE
+from .trap import Trap
 
 if TYPE_CHECKING:
     from .instance import InstanceData
@@ -60,7 +62,10 @@ def table_copy(context: int, to: int, source: int, index: int, source_index: int
 
 def table_init(context: int, table: int, segment: int, index: int, start: int, count: int) -> None:
     instance = _instance(context)
-    instance.tables[table].init(index, instance.elements[segment], start, count)
+    references = instance.elements[segment]
+    if start + count > len(references):
+        raise Trap._of(trap_codes.TABLE_OUT_OF_BOUNDS)
+    instance.tables[table].init(index, references[start : start + count])
 
 
 def elem_drop(context: int, segment: int) -> None:

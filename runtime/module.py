@@ -25,7 +25,7 @@ from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_numbers
 from .machine.compiling import look_up_while_compiling
 from .machine.memory import address_of
 from .managed import SlottedManaged
-from .text import naming, to_binary
+from .text import exact_bytes, naming, to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def load(engine: Engine, wasm: str | bytes | bytearray) -> LoadedModule:
     cache = engine.cache
     if cache is None or not isinstance(wasm, (str, bytes, bytearray)):
         return LoadedModule(engine, to_binary(wasm))
-    source = wasm.encode() if isinstance(wasm, str) else bytes(wasm)
+    source = str.encode(wasm) if isinstance(wasm, str) else exact_bytes(wasm)
     entry = CacheEntry(cache, source, engine.settings)
     image = entry.load()
     data = image.wasm if image is not None and image.wasm else to_binary(wasm)
@@ -231,7 +231,7 @@ class Module(SlottedManaged):
         if not isinstance(wasm, (bytes, bytearray)):
             raise TypeError("expected wasm bytes")
         with collector_paused():
-            _checked(bytes(wasm))
+            _checked(exact_bytes(wasm))
 
     def serialize(self) -> bytearray:
         """Bytes of which `deserialize` makes the module again without compiling: all functions are compiled now."""
@@ -250,7 +250,7 @@ class Module(SlottedManaged):
             raise TypeError("expected an Engine")
         if not isinstance(encoded, (bytes, bytearray)):
             raise TypeError("expected bytes")
-        image = read_artifact(bytes(encoded), engine.settings)
+        image = read_artifact(exact_bytes(encoded), engine.settings)
         return cls._wrap(engine, LoadedModule(engine, image.wasm, image))
 
     @classmethod

@@ -47,11 +47,21 @@ def wat2wasm(wat: str | bytes) -> bytearray:
     """The binary of a module in text format."""
     import subprocess  # slow to import
 
-    text = wat.encode() if isinstance(wat, str) else wat
+    if isinstance(wat, str):
+        text = str.encode(wat)
+    elif isinstance(wat, (bytes, bytearray)):
+        text = exact_bytes(wat)
+    else:
+        raise TypeError("expected a str or bytes")
     done = subprocess.run([wasm_tools(), "parse", "-"], input=text, capture_output=True, check=False)
     if done.returncode != 0:
         raise TextError(done.stderr.decode("utf-8", "replace").strip().removeprefix("error: "))
     return bytearray(done.stdout)
+
+
+def exact_bytes(data: bytes | bytearray) -> bytes:
+    """What is in the object, whatever the methods of its class say."""
+    return bytes(memoryview(data))
 
 
 def to_binary(wasm: str | bytes | bytearray) -> bytes:
@@ -60,6 +70,5 @@ def to_binary(wasm: str | bytes | bytearray) -> bytes:
         return bytes(wat2wasm(wasm))
     if not isinstance(wasm, (bytes, bytearray)):
         raise TypeError("expected wasm bytes")
-    if wasm and wasm[0] != _MAGIC:
-        return bytes(wat2wasm(bytes(wasm)))
-    return bytes(wasm)
+    binary = exact_bytes(wasm)
+    return bytes(wat2wasm(binary)) if binary and binary[0] != _MAGIC else binary
