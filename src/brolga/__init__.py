@@ -4,15 +4,11 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 from brolga.ir.errors import (
-    ArgumentTypeError,
-    ArgumentValueError,
     BrolgaError,
-    ClosedError,
     CompileError,
     DecodeError,
     LimitError,
     LinkError,
-    StoreInUseError,
     UnsupportedError,
     ValidationError,
     WasmtimeError,
@@ -56,11 +52,8 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
-    "ArgumentTypeError",
-    "ArgumentValueError",
     "BrolgaError",
     "Caller",
-    "ClosedError",
     "CompileError",
     "Config",
     "DecodeError",
@@ -88,7 +81,6 @@ __all__ = [
     "SharedMemory",
     "Store",
     "StoreContext",
-    "StoreInUseError",
     "Storelike",
     "Table",
     "TableType",
