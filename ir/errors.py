@@ -13,6 +13,10 @@
     │   ├── CodeFormatError    serialised code cannot be used: damaged, or of another version, CPU or configuration
     │   ├── LinkError          imports do not match (spec word: unlinkable)
     │   └── ExitTrap           raised by runtime, defined there
+    ├── ArgumentTypeError      an argument of a wrong type (a TypeError, and an AttributeError)
+    ├── ArgumentValueError     an argument of a right type that cannot be meant (a ValueError)
+    ├── ClosedError            what is used has been closed (a ValueError)
+    ├── StoreInUseError        the store is in use on another thread (a RuntimeError)
     ├── InterpreterTrap        raised by the IR interpreter and by integer and float arithmetic that traps
     └── Trap                   raised by runtime, defined there
 
@@ -21,6 +25,7 @@ Messages of the first three leaves use the words of the WebAssembly test suite.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -80,7 +85,7 @@ class SlottedManaged(Managed):
 
         def __getattr__(self, name):
             if any(name in cls.__dict__.get("__slots__", ()) for cls in type(self).__mro__):
-                raise ValueError("already closed")
+                raise ClosedError("already closed")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
@@ -97,8 +102,43 @@ class BrolgaError(Exception, Managed):
     def ptr(self) -> Self:
         """This exception, if it is not closed."""
         if self._closed:
-            raise ValueError("already closed")
+            raise ClosedError("already closed")
         return self
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...], dict[str, object]]:
+        """Pickled and copied by its contents: what `__init__` takes is another matter for each class, and none of `args`."""
+        return _restore, (type(self), self.args), self._contents()
+
+    def _contents(self) -> dict[str, object]:
+        """The attributes that a copy gets."""
+        return dict(vars(self))
+
+
+def _restore(cls: type[BaseException], args: tuple[object, ...]) -> BaseException:
+    """An exception of this class as it was before it got its attributes. Its own `__new__` and `__init__` do not run: an error in
+    what cannot be unpickled ends pools of processes."""
+    base: type[BaseException] = cls
+    while base.__module__ != "builtins":
+        base = base.__base__  # type: ignore[assignment]  # the one whose layout it has
+    exception: BaseException = base.__new__(cls)
+    exception.args = args
+    return exception
+
+
+class ArgumentTypeError(BrolgaError, TypeError, AttributeError):
+    """An argument is of a wrong type. An AttributeError too, since that is what the PyPI package `wasmtime` raises for many."""
+
+
+class ArgumentValueError(BrolgaError, ValueError):
+    """An argument is of a right type, and has a value that cannot be meant."""
+
+
+class ClosedError(BrolgaError, ValueError):
+    """What is used has been closed."""
+
+
+class StoreInUseError(BrolgaError, RuntimeError):
+    """A store is for one thread at a time, and is in use on another one."""
 
 
 class WasmtimeError(BrolgaError):

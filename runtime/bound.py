@@ -11,7 +11,7 @@ from brolga.ir.errors import LinkError, WasmtimeError
 from brolga.jit.wasm import types as wasm
 
 from .functions import Func, HostDefinition
-from .globals import Global, GlobalData
+from .globals import Global, GlobalData, set_global
 from .instance import InstanceData, instantiate
 from .machine import (
     EntryPoint,
@@ -26,8 +26,8 @@ from .machine import (
 from .machine.buffers import bind_buffer, buffer_type
 from .memory import Memory, MemoryData
 from .module import Module
-from .store import Store
-from .table import Table, TableData
+from .store import Store, enter, same_store
+from .table import Table, TableData, grow_table
 from .types import FuncType, GlobalType, ValType
 from .values import value_to_bits
 from .wasi.context import WasiConfig
@@ -115,13 +115,22 @@ class BoundMemory(_Exporter):
     """
 
     __slots__ = ("__weakref__", "_block", "_memory", "_store")
+    _store: Store
+    _memory: MemoryData
+    _block: MemoryBlock | None
 
-    def __init__(self, store: Store, memory: MemoryData) -> None:
-        self._store = store
-        self._memory = memory
-        self._block: MemoryBlock | None = memory.block
-        memory.exporter = weakref.ref(self)
-        bind_buffer(self, memory.block)
+    def __init__(self) -> None:
+        raise TypeError("memories are made by instances")
+
+    @classmethod
+    def _of(cls, store: Store, memory: MemoryData) -> Self:
+        made = cls.__new__(cls)
+        made._store = store
+        made._memory = memory
+        made._block = memory.block
+        memory.exporter = weakref.ref(made)
+        bind_buffer(made, made._block)
+        return made
 
     def _detach(self) -> None:
         """The store is closed."""
@@ -130,39 +139,46 @@ class BoundMemory(_Exporter):
 
     def __len__(self) -> int:
         """Size in bytes."""
-        return self._memory.block.length
+        return self._memory.length
 
-    def _view(self) -> memoryview:
+    def _live(self) -> memoryview:
         """The bytes as they are now."""
-        if self._block is None:
-            raise ValueError("already closed")
+        same_store(self._store, self._memory.store_data)
         return self._memory.view()
 
     def __getitem__(self, index: int | slice) -> Any:
         """A byte as an int, or a copy of a range as bytes."""
         view = self._memory._view  # None if the memory has grown or is closed
         if view is None:
-            view = self._view()
-        return bytes(view[index]) if isinstance(index, slice) else view[index]
+            view = self._live()
+        return bytes(view[index]) if isinstance(index, slice) else view[operator.index(index)]
 
     def __setitem__(self, index: int | slice, value: Any) -> None:
-        view = self._memory._view
-        if view is None:
-            view = self._view()
+        if not isinstance(index, slice):
+            index = operator.index(index)
+        memory = self._memory
+        view = memory._view
+        if view is None or memory.store_data.running:
+            enter(self._store, memory.store_data)
+            view = memory.view()
         view[index] = value
 
     def read(self, start: int | None = 0, stop: int | None = None) -> bytes:
         """A copy of the bytes [start:stop]."""
-        return bytes(self._view()[start:stop])
+        start, stop = (place if place is None else operator.index(place) for place in (start, stop))
+        return bytes(self._live()[start:stop])
 
     def write(self, start: int, data: bytes | bytearray | memoryview) -> None:
         """Put bytes at `start`. IndexError if they do not fit."""
+        start = operator.index(start)
         with memoryview(data) as source:
-            view = self._view()
-            size = source.nbytes
-            if not 0 <= start <= len(view) - size:
+            given = source.cast("B") if source.c_contiguous else source.tobytes()
+            enter(self._store, self._memory.store_data)
+            view = self._memory.view()
+            if not 0 <= start <= len(view) - len(given):
                 raise IndexError("index out of range")
-            view[start : start + size] = source.cast("B")
+            view[start : start + len(given)] = given
+            del given
 
     @property
     def pages(self) -> int:
@@ -174,7 +190,7 @@ class BoundMemory(_Exporter):
         pages = operator.index(pages)  # first: it may be an object that closes the store
         if pages < 0:
             raise WasmtimeError("cannot grow by negative amount")
-        self._memory.store_data.check_thread()
+        enter(self._store, self._memory.store_data)
         before = self._memory.grow(pages)
         if before < 0:
             raise WasmtimeError(f"failed to grow memory by `{pages}`")
@@ -198,30 +214,34 @@ class BoundTable:
         return self._table.length
 
     def _checked(self, index: int) -> int:
+        index = operator.index(index)
         length = self._table.length
         if not -length <= index < length:
             raise IndexError("table index out of range")
         return index % length
 
     def __getitem__(self, index: int) -> Any:
-        store = self._store._store
-        item = from_bits(self._table.element, self._table.get(self._checked(index)), store)
+        index = self._checked(index)  # first: it may be an object that closes the store
+        store = enter(self._store, self._table.store_data)
+        item = from_bits(self._table.element, self._table.get(index), store)
         return BoundFunc._of(store, item._record, item._type, "") if isinstance(item, Func) else item
 
     def __setitem__(self, index: int, value: Any) -> None:
-        bits = value_to_bits(self._store._store, self._table.element, value)
-        self._table.store_data.check_thread()
-        self._table.set(self._checked(index), bits)
+        index = self._checked(index)
+        store = enter(self._store, self._table.store_data)
+        claim = None
+        try:
+            if self._table.element == wasm.EXTERNREF:
+                claim = store._state.claim()  # `Store.gc` does not know the number yet
+            self._table.set(index, value_to_bits(store, self._table.element, value))
+        finally:
+            if claim:
+                claim.clear()
 
     def grow(self, count: int, value: Any = None) -> int:
         """Add elements; returns the length before."""
         count = operator.index(count)
-        bits = value_to_bits(self._store._store, self._table.element, value)
-        self._table.store_data.check_thread()
-        before = self._table.grow(count, bits) if count >= 0 else -1
-        if before < 0:
-            raise WasmtimeError(f"failed to grow table by `{count}`")
-        return before
+        return grow_table(enter(self._store, self._table.store_data), self._table, count, value)
 
 
 @final
@@ -240,10 +260,7 @@ class BoundGlobal:
 
     @value.setter
     def value(self, value: Any) -> None:
-        bits = value_to_bits(self._store._store, self._global.code, value)
-        if not self._global.mutable:
-            raise WasmtimeError("immutable global cannot be set")
-        self._global.bits = bits
+        set_global(enter(self._store, self._global.store_data), self._global, value)
 
     def __repr__(self) -> str:
         return f"<wasm global {self.value!r}>"
@@ -351,7 +368,7 @@ def _bind(store: Store, data: InstanceData, export: wasm.Export) -> BoundExtern:
 def bound_memory(store: Store, memory: MemoryData) -> BoundMemory:
     """The object for a memory: the same one as long as somebody has it."""
     exporter = memory.exporter() if memory.exporter is not None else None
-    return BoundMemory(store, memory) if exporter is None else exporter
+    return BoundMemory._of(store, memory) if exporter is None else exporter
 
 
 def bind_instance(module: Module, store: Store | None, imports: Imports, wasi: WasiConfig | None) -> BoundInstance:

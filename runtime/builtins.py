@@ -10,11 +10,9 @@ import ctypes
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from brolga.ir import trap_codes
 from brolga.jit import builtins as numbers
 
 from .machine import CTX_INSTANCE
-from .trap import Trap
 
 if TYPE_CHECKING:
     from .instance import InstanceData
@@ -62,10 +60,7 @@ def table_copy(context: int, to: int, source: int, index: int, source_index: int
 
 def table_init(context: int, table: int, segment: int, index: int, start: int, count: int) -> None:
     instance = _instance(context)
-    references = instance.elements[segment]
-    if start + count > len(references):
-        raise Trap._of(trap_codes.TABLE_OUT_OF_BOUNDS)
-    instance.tables[table].init(index, references[start : start + count])
+    instance.tables[table].init(index, instance.elements[segment], start, count)
 
 
 def elem_drop(context: int, segment: int) -> None:

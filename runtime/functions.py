@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
-from brolga.ir.errors import LimitError, WasmtimeError
+from brolga.ir.errors import ClosedError, LimitError, WasmtimeError
 from brolga.ir.trap_codes import TRAP_MESSAGES
 from brolga.jit.vmctx import FUNC_SIGNATURE
 from brolga.jit.wasm import types as wasm
@@ -146,7 +146,7 @@ class Caller:
     @property
     def _store(self) -> Store:
         if self._caller_store is None:
-            raise ValueError("caller is no longer valid")
+            raise ClosedError("caller is no longer valid")
         return self._caller_store
 
     @property

@@ -9,8 +9,8 @@ from typing import Any, Final, final
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, I32, I64
 
-from .machine import from_bits, to_bits
-from .store import StoreData, Storelike, same_store
+from .machine import from_bits
+from .store import Store, StoreData, Storelike, enter, same_store
 from .types import GlobalType, ValType
 from .values import value_to_bits
 
@@ -27,7 +27,7 @@ _NUMBERS: Final[dict[int, type[_Number]]] = {
 class GlobalData:
     """A global: type, and the address of its cell, which `memory` keeps alive."""
 
-    __slots__ = ("__weakref__", "_cell", "_memory", "_number", "address", "code", "mutable", "store_data")
+    __slots__ = ("__weakref__", "_cell", "_memory", "_number", "address", "code", "integer", "mutable", "store_data")
 
     def __init__(self, store_data: StoreData, code: int, mutable: bool, address: int, memory: object) -> None:
         self.store_data = store_data
@@ -38,6 +38,7 @@ class GlobalData:
         self._cell = ctypes.c_uint64.from_address(address)
         kind = _NUMBERS.get(code)
         self._number = None if kind is None else kind.from_address(address)  # the cell, as a number of its type
+        self.integer: Any = self._number if code == I32 or code == I64 else None
         if code == EXTERNREF:
             store_data.holders.append(weakref.ref(self))
 
@@ -51,6 +52,23 @@ class GlobalData:
 
     def extern_numbers(self) -> list[int]:
         return [self.bits]
+
+
+def set_global(store: Store, data: GlobalData, value: object) -> None:
+    """Set a global of the store, if it is mutable."""
+    claim = None
+    try:
+        if data.code == EXTERNREF:
+            claim = store._state.claim()  # `Store.gc` does not know the number yet
+        # This may run code that closes the store, or lets another thread enter it.
+        bits = value_to_bits(store, data.code, value)
+        enter(store, data.store_data)
+        if not data.mutable:
+            raise WasmtimeError("immutable global cannot be set")
+        data.bits = bits
+    finally:
+        if claim:
+            claim.clear()
 
 
 @final
@@ -96,7 +114,9 @@ class Global:
                 same_store(store, data.store_data)
         except AttributeError:  # no store
             same_store(store, data.store_data)
-        bits = to_bits(data.code, val, store)
-        if not data.mutable:
-            raise WasmtimeError("immutable global cannot be set")
-        data._cell.value = bits
+        if type(val) is int and data.integer is not None and data.mutable:
+            if data.store_data.running:
+                enter(store, data.store_data)
+            data.integer.value = val  # its lowest bits
+            return
+        set_global(store._store, data, val)

@@ -251,7 +251,8 @@ class InstanceData(Unique):
         self.elements = [[self.evaluate(item) for item in segment.items] for segment in decoded.elements]
         for index, segment in enumerate(decoded.elements):
             if segment.mode == wasm.SEGMENT_ACTIVE:
-                self.tables[segment.table].init(self.evaluate(segment.offset), self.elements[index])
+                references = self.elements[index]
+                self.tables[segment.table].init(self.evaluate(segment.offset), references, 0, len(references))
                 if fuel is not None:
                     fuel.table_segment(segment)
             if segment.mode != wasm.SEGMENT_PASSIVE:
@@ -259,10 +260,12 @@ class InstanceData(Unique):
         for data in decoded.data_segments:
             if data.mode == wasm.SEGMENT_ACTIVE:
                 block = self.memories[data.memory].block
+                keeper = memoryview(block)  # a memory does not move while there is a view
                 offset, length = self.evaluate(data.offset), data.end - data.start
-                if offset + length > block.length:
+                if offset + length > len(keeper):
                     raise Trap._of(trap_codes.MEMORY_OUT_OF_BOUNDS)
                 ctypes.memmove(block.base + offset, self.module.data_address + data.start, length)
+                del keeper
                 if fuel is not None:
                     fuel.memory_segment()
 
@@ -435,7 +438,17 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
     """
     check_engine(store, module)
     _check_handlers(store._machine)
-    store._data.check_thread()
+    claim = None
+    try:
+        claim = store._state.claim()
+        return _instantiate(store._store, module, imports)
+    finally:
+        if claim:
+            claim.clear()
+
+
+def _instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable]) -> InstanceData:
+    """The same for who has a claim on the store: no other thread enters it, nobody closes it."""
     instance = InstanceData(store, module, imports)
     store._instances.append(instance)
     fuel = None

@@ -12,20 +12,37 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
 
 from .machine import ClosedMemory, MemoryBlock
-from .store import StoreData, Storelike, same_store
+from .machine.changes import DONE, REFUSED, slot_offset
+from .store import StoreData, Storelike, enter, same_store
 from .types import Limits, MemoryType
 
 if TYPE_CHECKING:
     from .bound import BoundMemory
 
 _NO_BYTES: Final = bytearray()  # a sum is made sooner than a bytearray of one argument
+_NONE: Final = id(None)
 
 
 @final
 class MemoryData:
-    """A memory, owned by the instances that use it. `maximum` is -1 if its type has none; sizes in pages."""
+    """A memory, owned by the instances that use it. `maximum` is -1 if its type has none; sizes in pages.
 
-    __slots__ = ("__weakref__", "_view", "block", "exporter", "length", "maximum", "minimum", "pages", "store_data")
+    What follows from the record of its pages is kept here too, and changes together with that (`machine.changes`): `length` in bytes,
+    `pages`, and what was made for the bytes as they are, which is None until it is wanted, and after growth.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_view",
+        "block",
+        "exporter",
+        "guest",
+        "length",
+        "maximum",
+        "minimum",
+        "pages",
+        "store_data",
+    )
 
     def __init__(self, store_data: StoreData, minimum: int, maximum: int) -> None:
         limit = store_data.limits.memory_size
@@ -35,48 +52,67 @@ class MemoryData:
         self.minimum = minimum
         self.maximum = maximum
         pages = MAX_PAGES if maximum < 0 else min(maximum, MAX_PAGES)
-        machine = store_data.owner()._machine
+        machine = store_data.state.machine
         try:
             self.block: MemoryBlock = machine.new_memory(minimum * PAGE_SIZE, pages * PAGE_SIZE)
         except MemoryError as error:
             raise WasmtimeError(f"failed to allocate a memory of {minimum} pages: {error}") from error
         self.exporter: weakref.ref[BoundMemory] | None = None
-        self.length = self.block.length  # in bytes; only `grow` and `close` change it and the pages
+        self.length = minimum * PAGE_SIZE
         self.pages = minimum
         self._view: memoryview | None = None
+        self.guest: object = None  # the view as WASI functions see it
 
     def grow(self, delta: int) -> int:
-        """Add `delta` pages. Returns the size before, or -1."""
-        before = self.length
-        length = before + delta * PAGE_SIZE
+        """Add `delta` pages. Returns the size before, or -1. RuntimeError if code of the store runs on another thread."""
         limit = self.store_data.limits.memory_size
-        if 0 <= self.maximum * PAGE_SIZE < length or 0 <= limit < length or length > MAX_PAGES * PAGE_SIZE:
-            return -1
-        if delta:
-            if not self.block.grow(length):
+        while True:
+            before = self.length
+            length = before + delta * PAGE_SIZE
+            if 0 <= self.maximum * PAGE_SIZE < length or 0 <= limit < length or length > MAX_PAGES * PAGE_SIZE:
                 return -1
-            self._view = None
-            self.length = length
-            self.pages = length // PAGE_SIZE
-        return before // PAGE_SIZE
+            if not delta:
+                return before // PAGE_SIZE
+            self.guest = self._view = None  # they would keep the bytes from moving
+            pages = length // PAGE_SIZE
+            here = id(self)
+            slots = (
+                (here + _LENGTH, id(length)),
+                (here + _PAGES, id(pages)),
+                (here + _VIEW, _NONE),
+                (here + _GUEST, _NONE),
+            )
+            outcome = self.block.grow_from(before, length, self.store_data.state, slots)
+            if outcome == DONE:
+                return before // PAGE_SIZE
+            if outcome == REFUSED:
+                return -1
 
     def close(self) -> None:
         """The store is closed: no code runs any more that uses these pages. Views that are alive keep them."""
-        self._view = None
         self.block = ClosedMemory()
+        self.guest = self._view = None
         self.length = self.pages = 0
         exporter = self.exporter() if self.exporter is not None else None
         if exporter is not None:
             exporter._detach()
 
     def view(self) -> memoryview:
-        """The bytes as they are now, writable. Good until the memory grows."""
+        """The bytes as they are now, writable. Whoever holds it keeps the memory from moving: it is not to be kept."""
         view = self._view
         if view is None:
-            array = (ctypes.c_char * self.length).from_address(self.block.base)
-            array.__dict__["keeper"] = self.block.pin()  # an index may be an object that closes the store
-            view = self._view = memoryview(array).cast("B")
+            length = self.length
+            view = memoryview(self.block)
+            if length is self.length:  # else it has grown or was closed meanwhile
+                self._view = view
         return view
+
+
+# The slots that change when the memory grows.
+_LENGTH: Final = slot_offset(MemoryData, "length")
+_PAGES: Final = slot_offset(MemoryData, "pages")
+_VIEW: Final = slot_offset(MemoryData, "_view")
+_GUEST: Final = slot_offset(MemoryData, "guest")
 
 
 @final
@@ -121,8 +157,8 @@ class Memory:
         delta = operator.index(delta)  # first: it may be an object that closes the store
         if delta < 0:
             raise WasmtimeError("cannot grow by negative amount")
-        memory = self._checked(store)
-        memory.store_data.check_thread()
+        memory = self._memory
+        enter(store, memory.store_data)
         before = memory.grow(delta)
         if before < 0:
             raise WasmtimeError(f"failed to grow memory by `{delta}`")
@@ -160,18 +196,27 @@ class Memory:
         return memory.length
 
     def data_ptr(self, store: Storelike) -> ctypes._Pointer[ctypes.c_ubyte]:
-        """Pointer to the first byte. Accesses through it are not checked."""
-        return ctypes.cast(self._checked(store).block.base, ctypes.POINTER(ctypes.c_ubyte))
+        """Pointer to the first byte. Accesses through it are not checked; it keeps the bytes where they are as long as it lives."""
+        return ctypes.cast(self.get_buffer_ptr(store), ctypes.POINTER(ctypes.c_ubyte))
 
     def get_buffer_ptr(
         self, store: Storelike, size: int | None = None, offset: int = 0
     ) -> ctypes.Array[ctypes.c_ubyte]:
-        """A ctypes array over `size` bytes from `offset` on, for `numpy.frombuffer` and the like; not checked."""
-        memory = self._checked(store)
+        """A ctypes array over `size` bytes from `offset` on, for `numpy.frombuffer` and the like; all that follow if there is no size.
+        IndexError if the memory does not have them."""
+        offset = operator.index(offset)
+        if size is not None:
+            size = operator.index(size)
+        memory = self._memory
+        enter(store, memory.store_data)
+        block = memory.block
+        keeper = memoryview(block)  # from here on they do not move
         if size is None:
-            size = memory.length
-        array = (ctypes.c_ubyte * size).from_address(memory.block.base + offset)
-        array.__dict__["keeper"] = memory.block.pin()
+            size = len(keeper) - offset
+        if offset < 0 or size < 0 or offset + size > len(keeper):
+            raise IndexError("index out of range")
+        array = (ctypes.c_ubyte * size).from_address(block.base + offset)
+        array.__dict__["keeper"] = keeper
         return array
 
     def read(self, store: Storelike, start: int | None = 0, stop: int | None = None) -> bytearray:
@@ -185,25 +230,40 @@ class Memory:
         view = memory._view
         if view is None:
             view = memory.view()
-        return _NO_BYTES + view[start:stop]
+        return _NO_BYTES + view[start:stop]  # the ends may be objects that close the store: the view keeps the bytes
 
     def write(
         self, store: Storelike, value: bytes | bytearray | memoryview | Iterable[int], start: int | None = None
     ) -> int:
         """Put bytes at `start`, which may count from the end. Returns how many; IndexError if they do not fit."""
         memory = self._memory
+        if type(value) is bytes or type(value) is bytearray:
+            source: bytes | bytearray = value
+        else:
+            source = _bytes(value)  # which may run code that lets the memory grow
+        if start is None:
+            start = 0
+        elif type(start) is not int:
+            start = operator.index(start)
+        data = memory.store_data
         try:
-            if store._data is not memory.store_data:
-                same_store(store, memory.store_data)
+            if store._data is not data or data.running:
+                enter(store, data)
         except AttributeError:  # no store
-            same_store(store, memory.store_data)
-        data = value if isinstance(value, (bytes, bytearray)) else bytearray(value)
-        size, length = len(data), memory.length
-        first = 0 if start is None else start if start >= 0 else max(start + length, 0)
-        view = memory._view  # now, since an iterable may have run code that let the memory grow
+            enter(store, data)
+        view = memory._view
         if view is None:
             view = memory.view()
+        size, length = len(source), memory.length
+        first = start if start >= 0 else max(start + length, 0)
         if first >= length or first + size > length:
             raise IndexError("index out of range")
-        view[first : first + size] = data
+        view[first : first + size] = source
         return size
+
+
+def _bytes(value: memoryview | Iterable[int]) -> bytearray:
+    """What is to be written."""
+    if hasattr(value, "__index__"):
+        raise TypeError(f"expected bytes, not {value!r}")
+    return bytearray(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 from typing import final
 
 from brolga.ir.errors import WasmtimeError
@@ -10,6 +11,7 @@ from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
 
 from .engine import Engine
 from .machine import MemoryBlock
+from .machine.changes import DONE, REFUSED
 from .managed import SlottedManaged
 from .types import MemoryType
 
@@ -45,20 +47,27 @@ class SharedMemory(SlottedManaged):
 
     def grow(self, delta: int) -> int:
         """Add `delta` pages; returns the size before, in pages."""
+        delta = operator.index(delta)
         if delta < 0:
             raise WasmtimeError("cannot grow by negative amount")
-        before = self._block.length
-        if delta and not self._block.grow(before + delta * PAGE_SIZE):
-            raise WasmtimeError(f"failed to grow memory by `{delta}`")
-        return before // PAGE_SIZE
+        while True:
+            before = self._block.length
+            outcome = self._block.grow_from(before, before + delta * PAGE_SIZE) if delta else DONE
+            if outcome == DONE:
+                return before // PAGE_SIZE
+            if outcome == REFUSED:
+                raise WasmtimeError(f"failed to grow memory by `{delta}`")
 
     def size(self) -> int:
         """Size in pages."""
         return self._block.length // PAGE_SIZE
 
     def data_ptr(self) -> ctypes._Pointer[ctypes.c_ubyte]:
-        """Pointer to the first byte. Accesses through it are not checked."""
-        return ctypes.cast(self._block.base, ctypes.POINTER(ctypes.c_ubyte))
+        """Pointer to the first byte. Accesses through it are not checked; it keeps the bytes where they are as long as it lives."""
+        keeper = memoryview(self._block)  # from here on they do not move
+        pointer = ctypes.cast(self._block.base, ctypes.POINTER(ctypes.c_ubyte))
+        pointer.__dict__["keeper"] = keeper
+        return pointer
 
     def data_len(self) -> int:
         """Size in bytes."""

@@ -14,9 +14,10 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from functools import cache
+from operator import index
 from typing import TYPE_CHECKING, Any, Protocol, final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import ClosedError, WasmtimeError
 
 from .engine import Engine
 from .machine import HostFunction, Machine
@@ -77,6 +78,7 @@ class StoreData(Unique):
     """What host functions and converters of references need of a store."""
 
     __slots__ = (
+        "closed",
         "externs",
         "funcs",
         "holders",
@@ -84,21 +86,26 @@ class StoreData(Unique):
         "limits",
         "memories",
         "memory_count",
+        "running",
         "state",
         "store",
         "table_count",
+        "table_elements",
         "wasi",
     )
 
     def __init__(self, store: Store) -> None:
         self.store = weakref.ref(store)
         self.state = store._state
+        self.running = store._state.activation  # true while code runs
         self.externs = ExternRefs()
         self.funcs: dict[int, weakref.ref[Func]] = {}  # by address of the record, which lasts as long as the store
         self.holders: list[weakref.ref[ExternHolder]] = []  # tables and globals that hold externrefs
         self.memories: list[weakref.ref[MemoryData]] = []  # those that the host made
         self.wasi: WasiContext | None = None
+        self.closed = False  # all that closing a store gives up is given up
         self.limits = StoreLimits()
+        self.table_elements = [0]  # of all tables
         self.instance_count = self.memory_count = self.table_count = 0
 
     @property
@@ -113,15 +120,11 @@ class StoreData(Unique):
             raise WasmtimeError("the store is gone")
         return store
 
-    def check_thread(self) -> None:
-        """RuntimeError if the store's code runs on another thread, which may use what is about to change."""
-        if self.state.running:
-            self.state.check_thread()
-
     def count_module(self, memories: int, tables: int) -> None:
         """An instance is about to be made of a module that defines so many. What the host makes by itself does not count. As in
         Wasmtime, what is counted stays so if something else is refused."""
         limits = self.limits
+        self.table_elements = [0]  # of all tables
         self.instance_count = _counted("instance", self.instance_count, 1, limits.instances)
         self.memory_count = _counted("memory", self.memory_count, memories, limits.memories)
         self.table_count = _counted("table", self.table_count, tables, limits.tables)
@@ -156,7 +159,7 @@ class StoreContext:
     @property
     def _store(self) -> Store:
         if self._context_store is None:
-            raise ValueError("caller is no longer valid")
+            raise ClosedError("caller is no longer valid")
         return self._context_store
 
     @property
@@ -217,31 +220,41 @@ class Store(Managed):
     @property
     def _store(self) -> Store:
         if self._closed:
-            raise ValueError("already closed")
+            raise ClosedError("already closed")
         return self
+
+    def _entered(self) -> StoreData:
+        """What changes the store begins with this: it is not closed, and its code does not run on another thread."""
+        data = self._store._data
+        data.state.check_thread()
+        return data
 
     def close(self) -> None:
         """Give up memories and files; every later use of the store and what belongs to it raises ValueError. Views of a memory
         that are still alive keep its pages. WasmtimeError if code of the store is running; a call that waits for an async host
         function ends with ValueError when it would go on."""
-        if self._closed:
+        data = self._data
+        if self._closed and data.closed:
             return
         self._state.close()
         self._closed = True
-        data = self._data
+        # From here on nothing fails; what is interrupted is done again by the next call.
         for instance in self._instances:
             for memory in instance.memories:
                 memory.close()
-        for reference in data.memories:
+        for reference in list(data.memories):
             host_memory = reference()
             if host_memory is not None:
                 host_memory.close()
-        data.externs.keep(set())
-        self._data = StoreData(self)  # what belongs to the store no longer takes it for its own
-        if data.wasi is not None:
-            data.wasi.close()
-            data.wasi = None
+        data.externs.forget()
         self._user_data = None
+        wasi = data.wasi
+        if wasi is not None:
+            wasi.close()
+        empty = StoreData(self)
+        empty.closed = True
+        data.wasi = None
+        self._data = empty  # what belongs to the store no longer takes it for its own
 
     def ptr(self) -> Store:
         """The store, if it is not closed."""
@@ -255,30 +268,31 @@ class Store(Managed):
         """Let WASI functions that instances of this store import work as configured. Uses the configuration up."""
         if not isinstance(wasi, _wasi_class()):
             raise TypeError("expected a WasiConfig")
-        self._store._data.wasi = wasi._context()
+        self._entered().wasi = wasi._context()
 
     def set_limits(
         self, memory_size: int = -1, table_elements: int = -1, instances: int = -1, tables: int = -1, memories: int = -1
     ) -> None:
         """Limit the bytes of each memory, the elements of each table, how many instances there may be, and how many tables and
         memories the modules of instances define; no limit where the number is negative."""
-        data = self._store._data
         given = (memory_size, table_elements, instances, tables, memories)
         for limit in given:
             if not isinstance(limit, int):
                 raise TypeError("expected an int")
-        data.limits = StoreLimits(*map(_signed, given))
+        limits = StoreLimits(*(_signed(index(limit)) for limit in given))
+        self._entered().limits = limits
 
     def set_fuel(self, fuel: int) -> None:
         """Let code of this store use up `fuel` units from now on: as a rule one for each operator that it executes, and one for
         each byte or element that a bulk operator handles. With nothing left it ends with a trap. A new store has none.
         WasmtimeError unless `Config.consume_fuel` is set. Of negative and larger numbers the lowest 64 bits count."""
-        tank = self._store._fuel
         if not isinstance(fuel, int):
             raise TypeError("expected an int")
+        tank = self._store._fuel
         if tank is None:
             raise WasmtimeError("fuel is not configured in this store")
-        tank.left = fuel
+        self._entered()
+        tank.left = index(fuel)
 
     def get_fuel(self) -> int:
         """How much of the fuel is left. While code runs, that is as of its last call of a function. WasmtimeError unless
@@ -303,19 +317,44 @@ class Store(Managed):
         """Let go of Python objects that no global and no table of this store refers to any more. Nothing happens while
         its code runs, which may hold references."""
         state = self._store._state
-        if not state.running and state.suspended is None:
-            data = self._data
-            data.holders = [holder for holder in data.holders if holder() is not None]
+        if state.running or state.suspended is not None:
+            state.check_thread()
+            return
+        claim = None
+        try:
+            claim = state.claim()
+            if claim is not None:  # else this is a signal handler in the middle of something
+                self._collect()
+        finally:
+            if claim:
+                claim.clear()
+
+    def _collect(self) -> None:
+        data = self._data
+        data.holders = [holder for holder in data.holders if holder() is not None]
+        while True:
+            asked = data.externs.asked
             numbers: set[int] = set()
             for reference in data.holders:
                 holder = reference()
                 if holder is not None:
                     numbers.update(holder.extern_numbers())
-            data.externs.keep(numbers)
+            if data.externs.keep(numbers, asked):
+                return
 
     def interrupt(self) -> None:
         """From any thread: end what runs in this store now, with a trap."""
         self._state.interrupt()
+
+
+def enter(storelike: Storelike, data: StoreData) -> Store:
+    """What every operation on a store begins with: the store, after a check that the object with this `data` is from it, and that its
+    code does not run on another thread. What programs do in loops does so only if a look at these two tells that there is something
+    to say. Whoever takes several steps claims the store in addition."""
+    store = same_store(storelike, data)
+    if data.running:
+        data.state.check_thread()
+    return store
 
 
 def same_store(storelike: Storelike, data: StoreData) -> Store:

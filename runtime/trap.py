@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Self, final
 
 from brolga.ir import trap_codes
-from brolga.ir.errors import BrolgaError, WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, BrolgaError, WasmtimeError
 from brolga.ir.text import printable
 
 from . import machine
@@ -58,6 +58,10 @@ class Frame(SlottedManaged):
         """Offset of the operator from the start of the function."""
         return self._module_offset - self._func_start
 
+    def __reduce__(self) -> tuple[type[Frame], tuple[object, ...]]:
+        start = self._func_start
+        return Frame, (self._func_index, self._func_name, self._module_name, self._module_offset, start)
+
     def __str__(self) -> str:
         name = printable(self._func_name or "") or f"<wasm function {self._func_index}>"
         return f"{self._module_offset:#8x} - {printable(self._module_name or '') or '<unknown>'}!{name}"
@@ -86,8 +90,9 @@ class Trap(BrolgaError):
 
     def __init__(self, message: str) -> None:
         if not isinstance(message, str):
-            raise TypeError("expected a str")
+            raise ArgumentTypeError("expected a str")
         super().__init__(message)
+        self.args = (message,)  # whatever classes derived from this and from another exception do
 
     @classmethod
     def _of(cls, code: int) -> Trap:
@@ -98,12 +103,14 @@ class Trap(BrolgaError):
 
     @property
     def reason(self) -> str:
-        reason: str = self.args[0]
-        return reason
+        return str(self.args[0]) if self.args else ""
 
     @property
     def message(self) -> str:
         self.ptr()
+        return self._text()
+
+    def _text(self) -> str:
         is_wasm = 0 <= self._origin[0] < trap_codes.FIRST_FACT
         reason = f"wasm trap: {self.reason}" if is_wasm else self.reason
         frames = self._made_frames()
@@ -130,11 +137,11 @@ class Trap(BrolgaError):
         return _public_codes().get(self._origin[0])
 
     def __str__(self) -> str:
-        return self.message
+        return self._text()  # also when it is closed: it may still be what a traceback ends with
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickled and copied with the frames as users see them: those of the machine stand for code of this process."""
-        return type(self), self.args, {**vars(self), "_frames": self._made_frames(), "_origin": (self._origin[0], ())}
+    def _contents(self) -> dict[str, object]:
+        """With the frames as users see them: those of the machine stand for code of this process."""
+        return {**vars(self), "_frames": self._made_frames(), "_origin": (self._origin[0], ())}
 
 
 @cache  # no import works any more when the interpreter ends
@@ -147,6 +154,12 @@ def _public_codes() -> dict[int, TrapCode]:
 
 class WasmTimeout(Trap, TimeoutError):
     """A call took longer than its `timeout`."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
+        """Without this, OSError's `__new__` leaves all to `__init__`, and it takes two arguments for a number and a text."""
+        exception = super().__new__(cls)
+        exception.args = args
+        return exception
 
 
 class ExitTrap(WasmtimeError):

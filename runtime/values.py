@@ -129,31 +129,58 @@ set_typed_values(Val)
 
 @final
 class ExternRefs:
-    """The Python objects that a store's externrefs refer to. A reference is the object's number here, from 1."""
+    """The Python objects that a store's externrefs refer to. A reference is the object's number here, from 1.
 
-    __slots__ = ("_last", "_numbers", "_objects")
+    Signal handlers and finalisers may ask for numbers between any two steps: what is forgotten goes in one step, if nothing was asked for
+    since it was found that nobody refers to it.
+    """
+
+    __slots__ = ("_last", "_maps", "asked")
 
     def __init__(self) -> None:
         self._last = 0
-        self._objects: dict[int, object] = {}
-        self._numbers: dict[int, int] = {}  # by id of the object
+        # Objects by number, numbers by id of the object.
+        self._maps: tuple[dict[int, object], dict[int, int]] = ({}, {})
+        self.asked = 0  # how often a number was asked for
 
     def number(self, value: object) -> int:
         """The object's number; the same object always has the same one. None is 0."""
         if value is None:
             return 0
-        number = self._numbers.get(id(value))
-        if number is None:
-            number = self._last = self._last + 1
-            self._numbers[id(value)] = number
-            self._objects[number] = value
-        return number
+        self.asked += 1
+        name = id(value)
+        while True:
+            maps = self._maps
+            objects, numbers = maps
+            number = numbers.get(name)
+            # From here on nothing is called.
+            if number is None and self._maps is maps:
+                number = self._last = self._last + 1
+                objects[number] = value
+                numbers[name] = number
+            if self._maps is maps:
+                assert number is not None
+                return number
 
     def object(self, number: int) -> object:
         """The object with this number."""
-        return self._objects[number] if number else None
+        if not number:
+            return None
+        try:
+            return self._maps[0][number]
+        except KeyError:
+            raise WasmtimeError("the store has let go of the object that this externref refers to") from None
 
-    def keep(self, numbers: set[int]) -> None:
-        """Forget all objects but these."""
-        for number in self._objects.keys() - numbers:
-            del self._numbers[id(self._objects.pop(number))]
+    def keep(self, numbers: set[int], asked: int) -> bool:
+        """Forget all objects but these. False, and nothing is done, if numbers were asked for since `asked` was what it is."""
+        before = self._maps
+        objects = {number: thing for number, thing in list(before[0].items()) if number in numbers}
+        names = {id(thing): number for number, thing in objects.items()}
+        if self.asked != asked or self._maps is not before:
+            return False
+        self._maps = objects, names
+        return True
+
+    def forget(self) -> None:
+        """Forget all objects."""
+        self._maps = {}, {}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
 from ..platform.address_space import UNLIMITED
 from ..platform.interface import Platform, PlatformError
+from .changes import COMMIT, Apply, Change, change
 from .lifetime import hold
-from .memory import _BASE, _LENGTH, WASM_PAGE, MemoryBlock
+from .memory import _BASE, _CAPACITY, _LENGTH, SHARE, WASM_PAGE, MemoryBlock, Slots
 
-SHARE: Final = 8  # a memory takes one part in so many of the address space that is left, unless it needs more at once
 MARGIN: Final = 16 << 20  # what it leaves in every case
 LARGEST: Final = 4 << 30  # that any index can reach
 
@@ -20,30 +21,28 @@ class BoundedMemory(MemoryBlock):
     """In a reservation of its maximum or of its share of the address space that is left: it never moves, as memories with guard areas
     do not, and does not grow beyond that."""
 
-    __slots__ = ("_hold", "_platform", "_size")
+    __slots__ = ("_hold", "_platform")
 
-    def __init__(self, platform: Platform, length: int, maximum: int) -> None:
+    def __init__(self, platform: Platform, apply: Apply, length: int, maximum: int) -> None:
+        super().__init__(maximum, apply)
         self._platform = platform
-        address, self._size = _reserve(platform, length, maximum)
-        super().__init__(maximum, address, 0)
-        self._hold = hold(partial(_give_back, platform, self._size), self._record)
+        self._hold = hold(partial(_give_back, platform), self._record)
+        self._record[_BASE], self._record[_CAPACITY] = _reserve(platform, length, maximum)
         if not self.grow(length):
             raise PlatformError(f"no memory for {length} bytes")
 
-    def grow(self, length: int) -> bool:
-        base, now = self._record
-        if length > self.maximum or length > self._size or not self._platform.commit(base + now, length - now):
-            return False
-        self._set(base, length)
-        return True
+    def _changes(self, before: int, length: int, may_move: bool, slots: Slots) -> Iterator[tuple[Change, object]]:
+        base, _, capacity = self._record
+        if length <= capacity:
+            yield change(self.record, COMMIT, (base, before), (base, length), slots), None
 
     def release(self) -> None:
-        _give_back(self._platform, self._size, self._record)
+        _give_back(self._platform, self._record)
 
 
-def _give_back(platform: Platform, size: int, record: ctypes.Array[ctypes.c_uint64]) -> None:
-    address = record[_BASE]
-    record[_BASE] = record[_LENGTH] = 0
+def _give_back(platform: Platform, record: ctypes.Array[ctypes.c_uint64]) -> None:
+    address, _, size = record
+    record[_BASE] = record[_LENGTH] = record[_CAPACITY] = 0
     if address:
         platform.unreserve(address, size)
 

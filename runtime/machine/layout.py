@@ -10,6 +10,8 @@ Offsets are declared once, here; assembly text names them in braces (`[rbx + {ST
     fiber record       one a call that can be suspended: FIBER_*
     deadline record    one a call with a timeout: DEADLINE_*
     call buffer        registers and stack words of one call, between Python and a generic routine: CALL_*
+    block record       a memory record with what only we need behind it: BLOCK_*
+    change             what `changes` does in one step: CHANGE_*
     shared cells       process-wide variables of one machine: CELL_*
 """
 
@@ -69,7 +71,9 @@ THREAD_STACK_LOW: Final = 80  # lowest accessible address of the wasm stack: the
 THREAD_STACK_HIGH: Final = 88  # always of the thread's own
 THREAD_ALTERNATE: Final = 96  # address of the alternate signal stack that we installed
 THREAD_NATIVE_LOW: Final = 104  # lowest address of the thread's native stack
-THREAD_NATIVE_LIMIT: Final = 112  # lowest native rsp at which an entry may begin, unless it is on another stack altogether
+THREAD_NATIVE_LIMIT: Final = (
+    112  # lowest native rsp at which an entry may begin, unless it is on another stack altogether
+)
 THREAD_SIZE: Final = 120
 
 # The entry frame, from the address in STATE_NATIVE_STACK upwards. Below it the stack is free.
@@ -116,6 +120,25 @@ DEADLINE_BEFORE: Final = 8  # what STATE_REQUEST shall be when the activation ha
 DEADLINE_EXPIRED: Final = 16  # not zero: its time was over
 DEADLINE_SIZE: Final = 24
 DEADLINE_ENDED: Final = (1 << 64) - 1  # instead of the activation's number
+
+# The record of a memory, which begins with base and length.
+BLOCK_CAPACITY: Final = 16  # bytes that are mapped, where that is not a reservation
+BLOCK_SIZE: Final = 24
+
+# A change.
+CHANGE_RECORD: Final = 0
+CHANGE_KIND: Final = 8
+CHANGE_BASE: Final = 16  # what the caller has seen
+CHANGE_LENGTH: Final = 24
+CHANGE_NEW_BASE: Final = 32
+CHANGE_NEW_LENGTH: Final = 40
+CHANGE_CAPACITY: Final = 48
+CHANGE_NEW_CAPACITY: Final = 56
+CHANGE_MAY_MOVE: Final = 64  # flags of mremap
+CHANGE_VIEWS: Final = 72  # address of the number of views, 0 if there are none ever
+CHANGE_COPIED: Final = 80  # bytes to copy
+CHANGE_COUNT: Final = 88
+CHANGE_SLOTS: Final = 96  # pairs: address of a pointer, the object that it shall refer to
 
 # Shared cells.
 CELL_PARKED: Final = 0  # u32, not zero: the watchdog sleeps until it is woken

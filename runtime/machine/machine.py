@@ -14,7 +14,7 @@ from struct import Struct
 from typing import Final
 
 from brolga.ir import types as ir_types
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import ClosedError, WasmtimeError
 from brolga.jit import builtins
 from brolga.jit.cache_format import digest
 from brolga.jit.code import CompiledFunction
@@ -34,6 +34,7 @@ from . import layout as L
 from .arena import CodeArena
 from .bounded_memory import BoundedMemory
 from .calls import call_layout, read_results, write_args
+from .changes import Apply
 from .code import CodeSpace, compile_pad
 from .compiling import compile_for
 from .entry import slow_call
@@ -42,10 +43,11 @@ from .fault_handlers import FAULTS, FaultHandlers
 from .forking import forget_imports
 from .host import HostFunction, builtin_dispatch
 from .lifetime import keep_forever
-from .memory import RESERVATION, MemoryBlock, PlainMemory, ReservationPool, ReservedMemory
+from .memory import RESERVATION, ClosedMemory, CopiedMemory, MappedMemory, MemoryBlock, ReservationPool, ReservedMemory
+from .pages import CLOSED_MESSAGE, enable_views
 from .preassembled import SHELF, OutOfReachError, link
 from .stacks import StackPool
-from .state import StoreState, initial_state, request_end_of_all
+from .state import StoreState, in_use, initial_state, request_end_of_all
 from .threads import ThreadRecords
 from .traps import refuse_entry, report_passing, trap
 from .variant import Variant
@@ -90,12 +92,20 @@ _C_LIBRARY: Final = ("raise", "signal")
 _THUNK_SIZE: Final = 16
 _THUNK: Final = Struct("<6sQ2x")
 _JMP_NEXT_WORD: Final = b"\xff\x25\0\0\0\0"
-_OBJECTS: Final[dict[str, object]] = {"None": None, "PyLong_Type": int, "PyFloat_Type": float}
+_OBJECTS: Final[dict[str, object]] = {
+    "None": None,
+    "PyLong_Type": int,
+    "PyFloat_Type": float,
+    "ClosedError": ClosedError,
+}
 # Those of `routines` that all machines have, in an order in which each may refer to those before it, and those for signals.
 _ROUTINES: Final = (
     *("WAKE", "ATTACH", "EXIT_FAILED", "EXIT_RAISED", "TRAP_EXIT", "NO_STACK", "BUILTIN_TRAP", "TRAP_ROUTINE"),
     *("LAZY_COMPILE", "SUSPEND", "BUILTIN", "HOST", "RAW_ENTRY", "SLOW_CALL"),
+    *("CHANGE", "GETBUFFER_OF_BLOCK", "RELEASEBUFFER_OF_BLOCK"),
 )
+# The classes of memories' pages.
+_BLOCKS: Final = (ReservedMemory, BoundedMemory, MappedMemory, CopiedMemory, ClosedMemory)
 _SIGNAL_ROUTINES: Final = ("SAFEPOINT", "DIVERSION_HANDLER", "PYTHON_HANDLER", "WATCHDOG", "FAULT_HANDLER")
 _IR_TO_WASM: Final = {ir_types.I32: I32, ir_types.I64: I64}
 
@@ -126,6 +136,7 @@ class Machine:
             "CELLS": self._cells,
             "FUNCTIONS_START": self.arena.functions,
             "FUNCTIONS_END": self.arena.end,
+            "CLOSED_MESSAGE": ctypes.addressof(CLOSED_MESSAGE),
             **{name: id(thing) for name, thing in _OBJECTS.items()},
         }
         self._add_thunks()
@@ -152,6 +163,8 @@ class Machine:
         }
         self._native_builtins[builtins.INTERRUPT_POLL] = self._add("INTERRUPT_POLL")
         self._enter = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(self._raw_entry)
+        self.apply: Final[Apply] = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self._addresses["CHANGE"])
+        enable_views(_BLOCKS, self._addresses["GETBUFFER_OF_BLOCK"], self._addresses["RELEASEBUFFER_OF_BLOCK"])
 
     # --- Machine code ---------------------------------------------------------------------------------------------------
 
@@ -253,7 +266,10 @@ class Machine:
 
     def entry_code(self, type: FuncType, kind: int, make: bool = False) -> int:
         """The vectorcall function for entry points of this type: the slow one as long as nobody wanted to `make` the fast one."""
-        return self._fast(self._entries[kind], type, make, f"entry {kind} ", partial(_entry_source, type, kind)) or self._slow_call
+        return (
+            self._fast(self._entries[kind], type, make, f"entry {kind} ", partial(_entry_source, type, kind))
+            or self._slow_call
+        )
 
     def host_code(self, type: FuncType, make: bool = False) -> int:
         """The fast routine for host functions of this type, or 0."""
@@ -289,18 +305,20 @@ class Machine:
             raise RuntimeError("the interpreter is shutting down")
         record = self.threads.current()
         self._start_watchdog()
-        activation = _u64(state.address + L.STATE_ACTIVATION)
-        thread = _u64(state.address + L.STATE_THREAD)
-        entry_thread = _u64(state.address + L.STATE_ENTRY_THREAD)
-        # From here on nothing is called: behind each call another thread may get the GIL, and attach itself or close the store.
-        if state.refusal:
-            refuse_entry(state.refusal)
-        if state.suspended is not None:
-            raise WasmtimeError("the store is busy: one of its calls waits for an async host function")
-        if activation.value and thread.value != record:
-            raise RuntimeError("the store is in use on another thread")
-        thread.value = record
-        entry_thread.value = record
+        while True:
+            claim = state.check_claim()
+            # From here on nothing is called: behind each call another thread may get the GIL, and attach itself, claim the store or
+            # close it.
+            if state.refusal:
+                refuse_entry(state.refusal)
+            if state.suspended is not None:
+                raise WasmtimeError("the store is busy: one of its calls waits for an async host function")
+            if state.activation and state.thread.value != record:
+                raise in_use()
+            if state.claimed_by is claim:
+                state.thread.value = record
+                state.entry_thread.value = record
+                return
 
     def _start_watchdog(self) -> None:
         if self._watchdog_runs:
@@ -412,11 +430,12 @@ class Machine:
     def new_memory(self, length: int, maximum: int) -> MemoryBlock:
         """A memory of `length` zero bytes that can grow to `maximum` bytes, if the system has so many. MemoryError if it refuses."""
         if self._reservations is None:
-            return PlainMemory(self.platform, length, maximum)
+            kind = MappedMemory if self.platform.remap else CopiedMemory
+            return kind(self.platform, self.apply, length, maximum)
         try:
-            return ReservedMemory(self._reservations, length, maximum)
+            return ReservedMemory(self._reservations, self.apply, length, maximum)
         except PlatformError:
-            return BoundedMemory(self.platform, length, maximum)
+            return BoundedMemory(self.platform, self.apply, length, maximum)
 
     def new_host_function(
         self, state: StoreState, store: object, type: FuncType, function: Callable[..., object], raw: bool = False

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from typing import Final
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from brolga.jit.vmctx import MEMORY_BASE, MEMORY_LENGTH
 
 from ..platform.interface import Platform, PlatformError
+from . import layout as L
+from .changes import CHANGED, COMMIT, COPY, DONE, NOTHING, REFUSED, REMAP, Apply, Change, change, slot_offset
 from .lifetime import Unique, exiting, hold, keep_forever
+from .pages import PAGES_VIEWS, Pages
+from .state import in_use
 
-_Record: Final = ctypes.c_uint64 * 2
+if TYPE_CHECKING:
+    from .state import StoreState
+
+Slots = Sequence[tuple[int, int]]  # addresses of pointers, and of the objects that they shall refer to
+_Record: Final = ctypes.c_uint64 * (L.BLOCK_SIZE // 8)
 _BASE: Final = MEMORY_BASE // 8
 _LENGTH: Final = MEMORY_LENGTH // 8
+_CAPACITY: Final = L.BLOCK_CAPACITY // 8
+_CHANGE_CAPACITY: Final = L.CHANGE_CAPACITY // 8
+_CHANGE_NEW_CAPACITY: Final = L.CHANGE_NEW_CAPACITY // 8
+_CHANGE_MAY_MOVE: Final = L.CHANGE_MAY_MOVE // 8
+_CHANGE_VIEWS: Final = L.CHANGE_VIEWS // 8
+_CHANGE_COPIED: Final = L.CHANGE_COPIED // 8
+_MREMAP_MAYMOVE: Final = 1
 
+PAGE: Final = 4096  # of the system
 WASM_PAGE: Final = 65536
 # A 32-bit index plus a 32-bit static offset plus the access itself.
 RESERVATION: Final = (8 << 30) + WASM_PAGE
 MOST_POOLED: Final = 64
 MOST_POOLED_BYTES: Final = 1 << 20  # larger ones are unmapped, which gives their page tables back too
+# Without reservations: address space that a memory takes at least, if its maximum lets it, so that small ones do not move; and from
+# which size on it takes all that it may have, where moving is copying. What is not used is never touched.
+SMALLEST_CAPACITY: Final = 16 << 20
+LARGEST_COPY: Final = 64 << 20
+SHARE: Final = 8  # but not more than one part in so many of the address space that is left, unless it needs it at once
 
 
 def address_of(buffer: bytearray) -> tuple[int, object]:
@@ -28,19 +51,21 @@ def address_of(buffer: bytearray) -> tuple[int, object]:
     return ctypes.addressof(export), export
 
 
-class MemoryBlock(Unique):
+class MemoryBlock(Pages, Unique):
     """One linear memory: its bytes, and its memory record {base, length} for machine code.
 
-    Made by `Machine.new_memory`. On platforms with reservations the base never changes; otherwise `grow` may move it.
+    Made by `Machine.new_memory`. Where reservations are, the base never changes; otherwise growth may move the bytes, unless there
+    are views of them, which `memoryview(block)` gives.
     """
 
-    __slots__ = ("__weakref__", "_record", "maximum", "record")
+    __slots__ = ("__weakref__", "_apply", "_record", "maximum")
     guarded = False  # whether code need not compare bounds
 
-    def __init__(self, maximum: int, base: int = 0, length: int = 0) -> None:
+    def __init__(self, maximum: int, apply: Apply) -> None:
         self.maximum: Final = maximum
-        self._record = _Record(base, length)
-        self.record: Final = ctypes.addressof(self._record)  # address of the memory record
+        self._apply: Final = apply
+        self._record = _Record()
+        self.record = ctypes.addressof(self._record)
 
     @property
     def base(self) -> int:
@@ -51,18 +76,32 @@ class MemoryBlock(Unique):
         """Bytes accessible now."""
         return self._record[_LENGTH]
 
-    def _set(self, base: int, length: int) -> None:
-        self._record[_BASE] = base
-        self._record[_LENGTH] = length
-
     def grow(self, length: int) -> bool:
-        """Make it `length` bytes (new ones zero). False if the system refuses or `length` exceeds the maximum."""
-        raise NotImplementedError
+        """Make it `length` bytes (new ones zero). False if the system refuses, `length` exceeds the maximum, or the bytes would have to
+        move and there are views of them."""
+        while (outcome := self.grow_from(self.length, length)) == CHANGED:
+            pass
+        return outcome == DONE
 
-    def pin(self) -> MemoryBlock:
-        """This block, as the owner of the bytes of a view: they stay where they are as long as it lives, also when the memory
-        moves on growing."""
-        return self
+    def grow_from(self, before: int, length: int, state: StoreState | None = None, slots: Slots = ()) -> int:
+        """The same if it has `before` bytes now, and a change of slots with it (see `changes`), in one step: DONE, CHANGED or REFUSED.
+        RuntimeError if code of the store with this `state` runs on another thread."""
+        if not before <= length <= self.maximum:
+            return REFUSED
+        thread = 0 if state is None else state.threads.known()
+        apply = self._apply
+        for request, _ in self._changes(before, length, state is None or not state.interrupted_in_code, slots):
+            # From here on nothing is called before the routine: behind each call another thread may enter wasm.
+            if state is not None and state.activation and state.thread.value != thread:
+                raise in_use()
+            outcome = apply(request)
+            if outcome != REFUSED:
+                return outcome
+        return REFUSED
+
+    def _changes(self, before: int, length: int, may_move: bool, slots: Slots) -> Iterator[tuple[Change, object]]:
+        """The ways to grow it, to be tried in turn, and what must live until that is done."""
+        raise NotImplementedError
 
     def release(self) -> None:
         """Give the pages back. The record's length becomes 0. Must not be called while code may still use it; happens by itself
@@ -84,20 +123,22 @@ class ReservationPool:
             raise PlatformError(f"too little address space for {RESERVATION} bytes")
         return self.platform.reserve(RESERVATION)
 
-    def take(self, length: int) -> tuple[int, int]:
-        """The address of a reservation, and how many bytes, at most `length`, are accessible already; these are zero."""
+    def take(self, record: ctypes.Array[ctypes.c_uint64], length: int) -> None:
+        """Give this memory record a reservation, of which at most `length` bytes are accessible already; these are zero."""
         try:
-            address, accessible = self._pool.pop()
+            record[_BASE], record[_LENGTH] = self._pool.pop()
         except IndexError:
-            return self.reserve(), 0
+            record[_BASE] = self.reserve()
+            return
+        accessible = record[_LENGTH]
         if accessible > length:
-            self.platform.decommit(address + length, accessible - length)
-            accessible = length
-        return address, accessible
+            record[_LENGTH] = MOST_POOLED_BYTES + 1  # it is not pooled if this is not finished
+            self.platform.decommit(record[_BASE] + length, accessible - length)
+            record[_LENGTH] = length
 
     def give(self, record: ctypes.Array[ctypes.c_uint64]) -> None:
         """Take back what this memory record describes, which describes nothing then."""
-        address, length = record
+        address, length, _ = record
         record[_BASE] = record[_LENGTH] = 0
         if not address:
             return
@@ -114,83 +155,163 @@ class ReservedMemory(MemoryBlock):
     __slots__ = ("_hold", "_pool")
     guarded = True
 
-    def __init__(self, pool: ReservationPool, length: int, maximum: int) -> None:
+    def __init__(self, pool: ReservationPool, apply: Apply, length: int, maximum: int) -> None:
+        super().__init__(maximum, apply)
         self._pool = pool
-        super().__init__(maximum, *pool.take(length))
         self._hold = hold(pool.give, self._record)
-        if self.length < length and not self.grow(length):
+        pool.take(self._record, length)
+        if self._record[_LENGTH] < length and not self.grow(length):
             raise PlatformError(f"no memory for {length} bytes")
 
-    def grow(self, length: int) -> bool:
-        base, now = self._record
-        if length > self.maximum or not self._pool.platform.commit(base + now, length - now):
-            return False
-        self._set(base, length)
-        return True
+    def _changes(self, before: int, length: int, may_move: bool, slots: Slots) -> Iterator[tuple[Change, object]]:
+        base = self._record[_BASE]
+        yield change(self.record, COMMIT, (base, before), (base, length), slots), None
 
     def release(self) -> None:
         self._pool.give(self._record)
 
 
 class ClosedMemory(MemoryBlock):
-    """What is left of a memory when its store is closed: no bytes."""
+    """What is left of a memory when its store is closed: no bytes. Views are refused with ValueError."""
 
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__(0)
+        super().__init__(0, _refuse)
+        self.record = 0
 
-    def grow(self, length: int) -> bool:
-        return False
+    def _changes(self, before: int, length: int, may_move: bool, slots: Slots) -> Iterator[tuple[Change, object]]:
+        return iter(())
 
     def release(self) -> None:
         pass
 
 
+def _refuse(change: Change) -> int:
+    return REFUSED
+
+
 class PlainMemory(MemoryBlock):
-    """A plain allocation, which moves when it grows beyond what was allocated: accesses compare with the record."""
+    """Without a reservation: accesses compare with the record. It has a capacity, beyond which growing may move it."""
 
-    __slots__ = ("_capacity", "_keep", "_outgrown", "_pinned", "_platform")
+    __slots__ = ("_platform",)
 
-    def __init__(self, platform: Platform, length: int, maximum: int) -> None:
-        super().__init__(maximum)
+    def __init__(self, platform: Platform, apply: Apply, maximum: int) -> None:
+        super().__init__(maximum, apply)
         self._platform = platform
-        self._capacity = 0
-        self._keep: object = None
-        self._pinned = False
-        self._outgrown: list[object] = []  # allocations that views may refer to
-        if not self.grow(length):
-            raise PlatformError(f"no memory for {length} bytes")
 
-    def grow(self, length: int) -> bool:
-        now = self.length
-        if length > self.maximum:
-            return False
-        base = self.base
-        if length > self._capacity or not base:
-            capacity = min(max(length, self._capacity * 3 // 2), max(self.maximum, length))
+    def _within(self, before: int, length: int, slots: Slots) -> Change | None:
+        """What grows it in place, if the capacity allows."""
+        base, _, capacity = self._record
+        if length > capacity:
+            return None
+        return change(self.record, NOTHING, (base, before), (base, length), slots)
+
+    def _beyond(self, kind: int, before: int, new_base: int, length: int, capacity: int, slots: Slots) -> Change:
+        """What lets it have another capacity."""
+        base, _, now = self._record
+        request = change(self.record, kind, (base, before), (new_base, length), slots)
+        request[_CHANGE_CAPACITY] = now
+        request[_CHANGE_NEW_CAPACITY] = capacity
+        request[_CHANGE_VIEWS] = id(self) + PAGES_VIEWS
+        request[_CHANGE_COPIED] = before
+        return request
+
+
+class MappedMemory(PlainMemory):
+    """A mapping of its own, which the system moves without a copy."""
+
+    __slots__ = ("_hold",)
+
+    def __init__(self, platform: Platform, apply: Apply, length: int, maximum: int) -> None:
+        super().__init__(platform, apply, maximum)
+        self._hold = hold(partial(_unmap, platform), self._record)
+        for capacity in _capacities(platform, length, maximum):
             try:
-                new_base, keep = self._platform.allocate(capacity)
+                base = platform.reserve(capacity)
             except PlatformError:
-                return False
-            ctypes.memmove(new_base, base, now)
-            if self._pinned:
-                self._outgrown.append(self._keep)
-            self._keep, self._capacity, base = keep, capacity, new_base
-        self._set(base, length)
-        return True
+                continue
+            self._record[_BASE], self._record[_CAPACITY] = base, capacity
+            if platform.commit(base, capacity):
+                self._record[_LENGTH] = length
+                return
+            self.release()
+        raise PlatformError(f"no memory for {length} bytes")
 
-    def pin(self) -> MemoryBlock:
-        self._pinned = True
-        return self
+    def _changes(self, before: int, length: int, may_move: bool, slots: Slots) -> Iterator[tuple[Change, object]]:
+        request = self._within(before, length, slots)
+        if request is not None:
+            yield request, None
+            return
+        for capacity in _capacities(self._platform, length, self.maximum):
+            request = self._beyond(REMAP, before, 0, length, capacity, slots)
+            request[_CHANGE_MAY_MOVE] = _MREMAP_MAYMOVE if may_move else 0
+            yield request, None
 
     def release(self) -> None:
-        self._set(0, 0)
+        _unmap(self._platform, self._record)
+
+
+def _unmap(platform: Platform, record: ctypes.Array[ctypes.c_uint64]) -> None:
+    base, _, capacity = record
+    record[_BASE] = record[_LENGTH] = record[_CAPACITY] = 0
+    if base:
+        platform.unreserve(base, capacity)
+
+
+class CopiedMemory(PlainMemory):
+    """Plain memory, which is copied when it moves."""
+
+    __slots__ = ("_keep",)
+
+    def __init__(self, platform: Platform, apply: Apply, length: int, maximum: int) -> None:
+        super().__init__(platform, apply, maximum)
+        self._keep: object = None
+        made = self._allocate(length)
+        if made is None:
+            raise PlatformError(f"no memory for {length} bytes")
+        self._record[_BASE], self._record[_CAPACITY], self._keep = made
+        self._record[_LENGTH] = length
+
+    def _allocate(self, length: int) -> tuple[int, int, object] | None:
+        """Address and size of zero bytes, of which there may be more, and what owns them."""
+        for capacity in _capacities(self._platform, length, self.maximum, LARGEST_COPY):
+            try:
+                base, keep = self._platform.allocate(capacity)
+            except PlatformError:
+                continue
+            return base, capacity, keep
+        return None
+
+    def _changes(self, before: int, length: int, may_move: bool, slots: Slots) -> Iterator[tuple[Change, object]]:
+        request = self._within(before, length, slots)
+        if request is not None:
+            yield request, None
+            return
+        made = self._allocate(length) if may_move and not self.views else None
+        if made is not None:
+            base, capacity, keep = made
+            slots = (*slots, (id(self) + _keep_offset, id(keep)))
+            yield self._beyond(COPY, before, base, length, capacity, slots), keep
+
+    def release(self) -> None:
+        self._record[_BASE] = self._record[_LENGTH] = self._record[_CAPACITY] = 0
         self._keep = None
-        self._outgrown.clear()
-        self._capacity = 0
 
     def __del__(self) -> None:
         if exiting():
             keep_forever(self._record)
             keep_forever(self._keep)
+
+
+_keep_offset: Final = slot_offset(CopiedMemory, "_keep")
+
+
+def _capacities(platform: Platform, length: int, maximum: int, all_from: int = 1 << 32) -> list[int]:
+    """How many bytes a memory of this length should have room for: what is best, and what will do. From `all_from` on the best is its
+    maximum."""
+    best = maximum if length >= all_from else min(maximum, max(length * 3 // 2, SMALLEST_CAPACITY))
+    best = min(best, max(platform.address_space_left() // SHARE, length))
+    best = max(-(-best // PAGE) * PAGE, PAGE)
+    least = max(-(-length // PAGE) * PAGE, PAGE)
+    return [best, least] if best > least else [least]

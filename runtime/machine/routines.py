@@ -12,7 +12,7 @@ from brolga.jit import builtins
 from brolga.jit.code import TRAP_CALL_SIZE
 
 from ..platform.linux import SA_ONSTACK, SA_SIGINFO
-from . import bulk
+from . import bulk, memory_code
 from . import entry_exit as E
 from . import entry_layout as Y
 from . import fiber_code as F
@@ -47,6 +47,9 @@ _TEXTS: Final = {
     "INTERRUPT_POLL": H.POLL,
     "RESUMED": F.RESUMED,
     "FIBER_ENTRY": F.FIBER_ENTRY,
+    "CHANGE": memory_code.CHANGE,
+    "GETBUFFER_OF_BLOCK": memory_code.GETBUFFER_OF_BLOCK,
+    "RELEASEBUFFER_OF_BLOCK": memory_code.RELEASEBUFFER_OF_BLOCK,
 }
 # Enters the generic routine with the builtin's own host context, which the table of builtins has behind the addresses.
 _BUILTIN_THUNK: Final = """
@@ -105,6 +108,7 @@ def symbols_of(variant: Variant) -> dict[str, object]:
         "FP_KEYS": variant.keys_offset,
         **bulk.vector_symbols(avx_state),
         **S.SIGNAL_SYMBOLS,
+        **memory_code.SYMBOLS,
         "DIVERSION_SIGNAL": variant.diversion_signal,
         "WATCHED_FLAGS": SA_SIGINFO | SA_ONSTACK,
         "TICK_NANOSECONDS": S.TICK_NANOSECONDS,

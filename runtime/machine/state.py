@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
+from sys import getrefcount
+from threading import get_ident
 from typing import TYPE_CHECKING, Final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import StoreInUseError, WasmtimeError
 from brolga.ir.trap_codes import INTERRUPT
 from brolga.jit.vmctx import CTX_ACTIVATION, FUNC_VMCTX
 
@@ -24,21 +26,49 @@ CLOSED: Final = -1  # a reason to refuse entries: the store is closed
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
 
+# An activation state, with the fields that Python looks at without a call: STATE_ACTIVATION, STATE_THREAD, STATE_ENTRY_THREAD.
+_Fields = tuple[int, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64]
+
 # Memory of states is reused and never freed: the watchdog may look at a state at any time.
 _blocks: list[int] = []
-_free: deque[int] = deque()
+_unused: deque[int] = deque()
+_free: deque[_Fields] = deque()
 
 
-def _allocate() -> int:
+def _allocate() -> _Fields:
     try:
         return _free.pop()
+    except IndexError:
+        address = _unused_address()
+        return (
+            address,
+            _u64(address + L.STATE_ACTIVATION),
+            _u64(address + L.STATE_THREAD),
+            _u64(address + L.STATE_ENTRY_THREAD),
+        )
+
+
+def _unused_address() -> int:
+    try:
+        return _unused.pop()
     except IndexError:
         block = (ctypes.c_uint64 * (L.STATE_SIZE // 8 * STATES_A_BLOCK))()
         keep_forever(block)
         start = ctypes.addressof(block)
         _blocks.append(start)
-        _free.extend(start + L.STATE_SIZE * i for i in range(1, STATES_A_BLOCK))
+        _unused.extend(start + L.STATE_SIZE * i for i in range(1, STATES_A_BLOCK))
         return start
+
+
+def in_use() -> StoreInUseError:
+    """What is raised on a thread where a store must not be used now."""
+    return StoreInUseError("the store is in use on another thread")
+
+
+# Who uses a store for several steps: the thread's number, until that is taken out of the list, or nobody but the state refers to it: a claim
+# ends with the frame that has it, whatever an exception has kept that from doing.
+Claim = list[int]
+_ABANDONED: Final = 3  # references to a claim that only the state has, when its count is asked for
 
 
 def request_end_of_all() -> None:
@@ -88,27 +118,40 @@ def initial_state(nobody: int) -> bytes:
 class StoreState(Unique):
     """What machine code must know of one store: goes into CTX_ACTIVATION of every context of the store.
 
-    A store runs on one thread at a time; a call from a second thread raises RuntimeError. Keep the object alive as long as
-    any context that points to it.
+    A store runs on one thread at a time; a call from a second thread raises RuntimeError. So does whatever else changes the store, by
+    one of two ways: what changes it in one step of C looks right before whether code runs elsewhere, with nothing called in between
+    (`activation`, `thread`); what takes several steps claims the store, and is not called from outside of it while it does not run.
+    Keep the object alive as long as any context that points to it.
     """
 
     __slots__ = (
         "__weakref__",
         "_hold",
+        "activation",
         "address",
+        "claimed_by",
+        "entry_thread",
         "epoch_deadline",
         "expired",
         "fiber",
+        "interrupted_in_code",
         "machine",
         "refusal",
         "suspended",
+        "thread",
+        "threads",
         "trap_record",
     )
 
     def __init__(self, machine: Machine) -> None:
         self.machine: Final = machine
-        self.address: Final = _allocate()  # of the activation state
-        self._hold = hold(_free.append, self.address)
+        self.threads: Final = machine.threads
+        fields = _allocate()
+        self._hold = hold(_free.append, fields)
+        # Of the activation state: its address, and fields. `activation` is true while code runs, `thread` is of use then only.
+        self.address, self.activation, self.thread, self.entry_thread = fields
+        self.claimed_by: Claim | None = None
+        self.interrupted_in_code = False  # whether an activation was interrupted between two instructions
         ctypes.memmove(self.address, machine.initial_state, L.STATE_SIZE)
         self.epoch_deadline = 0  # of an epoch of the engine, if it has epochs
         self.expired: tuple[Deadline, ...] = ()  # of calls whose time is over, and perhaps of some that have ended
@@ -139,7 +182,7 @@ class StoreState(Unique):
     @property
     def running(self) -> bool:
         """Whether wasm of this store (or a host function called by it) is on some thread's stack."""
-        return _u64(self.address + L.STATE_ACTIVATION).value != 0
+        return self.activation.value != 0
 
     @property
     def end_is_wanted(self) -> bool:
@@ -190,19 +233,54 @@ class StoreState(Unique):
             self.interrupt()
 
     def close(self) -> None:
-        """From any thread: let no activation begin again. WasmtimeError if one is running."""
-        before, self.refusal = self.refusal, CLOSED
-        entry_thread = _u64(self.address + L.STATE_ENTRY_THREAD)
-        thread = entry_thread.value
-        entry_thread.value = self.machine.threads.nobody
-        if self.running:
-            self.refusal, entry_thread.value = before, thread
-            raise WasmtimeError("the store cannot be closed while its code is running")
+        """From any thread: let no activation begin again. WasmtimeError if one is running, or somebody has a claim."""
+        nobody = self.threads.nobody
+        while True:
+            claim = self.claimed_by
+            claimed = bool(claim) and getrefcount(claim) > _ABANDONED
+            # From here on nothing is called: behind each call another thread or a signal handler may enter wasm.
+            if self.activation or claimed:
+                raise WasmtimeError("the store cannot be closed while its code is running")
+            if self.claimed_by is claim:
+                self.refusal = CLOSED
+                self.entry_thread.value = nobody
+                return
 
     def check_thread(self) -> None:
-        """RuntimeError unless what is running runs on this thread."""
-        if _u64(self.address + L.STATE_THREAD).value != self.machine.threads.current():
-            raise RuntimeError("the store is in use on another thread")
+        """RuntimeError if what is running runs on another thread."""
+        if self.activation and self.thread.value != self.threads.known():
+            raise in_use()
+
+    def claim(self) -> Claim | None:
+        """Let no other thread enter the store, nor anybody close it, until what is returned is cleared; None if the thread has a claim
+        already, which lasts longer. RuntimeError if another thread uses the store."""
+        made = [get_ident()]
+        known = self.threads.known() if self.activation else 0
+        nobody = self.threads.nobody
+        while True:
+            before = self.claimed_by
+            if before and getrefcount(before) > _ABANDONED:
+                if before != made:
+                    raise in_use()
+                return None
+            # From here on nothing is called.
+            if self.activation and self.thread.value != known:
+                raise in_use()
+            if self.claimed_by is before:
+                self.claimed_by = made
+                self.entry_thread.value = nobody
+                return made
+
+    def check_claim(self) -> Claim | None:
+        """RuntimeError if another thread has claimed the store. What `claimed_by` is as long as that has not changed."""
+        claim = self.claimed_by
+        if claim and getrefcount(claim) > _ABANDONED and claim != [get_ident()]:
+            raise in_use()
+        return claim
+
+    def shall_end(self) -> bool:
+        """Whether there is an innermost activation that is to end: it does when what it has called returns."""
+        return self.activation.value != 0 and self.end_is_wanted
 
     def allow(self) -> None:
         """Let activations begin again, unless the store is closed."""

@@ -55,6 +55,11 @@ class ThreadRecords:
             record = _u64(record + L.THREAD_NEXT).value
         return records
 
+    def known(self) -> int:
+        """The calling thread's record, 0 if it has none: it has never entered wasm then."""
+        hold: _Hold | None = getattr(self._local, "hold", None)
+        return 0 if hold is None else hold.record
+
     def current(self) -> int:
         """The calling thread's record, with stacks; made if there is none."""
         hold: _Hold | None = getattr(self._local, "hold", None)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final, final
 
-from brolga.ir.errors import BrolgaError
+from brolga.ir.errors import BrolgaError, ClosedError
 from brolga.ir.trap_codes import INTERRUPT, STACK_OVERFLOW, TRAP_MESSAGES
 from brolga.jit.code import CompiledFunction
 
@@ -137,7 +137,7 @@ def interruption(wasm_stack: int, timed_out: bool) -> BaseException:
 def refuse_entry(reason: int) -> None:
     """Raise what an entry raises that is kept out, `StoreState.refusal` says why."""
     if reason == CLOSED:
-        raise ValueError("already closed")
+        raise ClosedError("already closed")
     raise _factory(reason, [], 0, False)
 
 

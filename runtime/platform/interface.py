@@ -5,8 +5,10 @@ Each operation is a method of `Platform`. A platform says by its flags which gro
     code memory    always needed: bytes that the CPU may execute. Two views of the same pages (one writable, one executable)
                    where pages must never be both; a plain read/write/execute area will do.
     plain memory   always needed: zeroed bytes, for linear memories.
-    reservations   address space without memory behind it. Without: linear memories are plain memory which moves when it
-                   grows, and each access compares its bounds.
+    reservations   address space without memory behind it. Without: linear memories move when they grow, and each access compares its
+                   bounds.
+    remap          mappings that the system moves without a copy (`reserve` and `commit` make them). Without: memory that moves is plain
+                   memory, and copied.
     stacks         areas with a guard below them. Without: wasm runs on the native stack, function entries compare rsp
                    with a limit.
     signals        handlers for faults, a signal to a thread, alternate stacks. Without: bounds, divisors and the like are
@@ -68,6 +70,7 @@ class Platform:
 
     name = ""
     reservations = False
+    remap = False
     stacks = False
     signals = False
     threads = False

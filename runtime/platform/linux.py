@@ -100,6 +100,7 @@ class LinuxPlatform(Platform):
     """To behave as a system that refuses something, name it in BROLGA_WITHOUT: `memfd`, `gs`, `reservations`, by commas."""
 
     name = "linux"
+    remap = True
     stacks = True
     signals = True
     threads = True

@@ -43,7 +43,9 @@ class MinimalPlatform(Platform):
 
     def allocate(self, size: int) -> tuple[int, object]:
         try:
-            block = (ctypes.c_char * max(size, 1))()
-        except (MemoryError, OverflowError, ValueError) as error:
+            area = mmap.mmap(
+                -1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+            )  # not touched, as an array would be
+        except (OSError, MemoryError, OverflowError, ValueError) as error:
             raise PlatformError(f"no memory for {size} bytes") from error
-        return ctypes.addressof(block), block
+        return ctypes.addressof(ctypes.c_char.from_buffer(area)), area

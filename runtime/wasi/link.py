@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from brolga.ir.errors import WasmtimeError
 
@@ -15,30 +15,27 @@ if TYPE_CHECKING:
     from ..store import Store, StoreData
 
 
-_NO_BYTES: Final = memoryview(b"")
-_NO_GUEST: Final = GuestMemory(_NO_BYTES)
-
-
 @final
 class GuestView:
     """The memory that an instance exports under the name `memory`, set when the instance has it."""
 
-    __slots__ = ("_guest", "_view", "memory")
+    __slots__ = ("memory",)
 
     def __init__(self) -> None:
         self.memory: MemoryData | None = None
-        self._view = _NO_BYTES
-        self._guest = _NO_GUEST
 
     def guest(self) -> GuestMemory:
         """The memory as it is now."""
-        if self.memory is None:
+        memory = self.memory
+        if memory is None:
             raise WasmtimeError("missing required memory export")
-        view = self.memory.view()
-        if view is not self._view:
-            self._view = view
-            self._guest = GuestMemory(view)
-        return self._guest
+        guest = memory.guest
+        if not isinstance(guest, GuestMemory):
+            view = memory.view()
+            guest = GuestMemory(view)
+            if view is memory._view:  # else it has grown meanwhile
+                memory.guest = guest
+        return guest
 
 
 def bind_wasi(store: Store, view: GuestView, function: WasiFunction) -> HostFunction:

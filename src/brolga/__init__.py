@@ -4,11 +4,15 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 from brolga.ir.errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
     BrolgaError,
+    ClosedError,
     CompileError,
     DecodeError,
     LimitError,
     LinkError,
+    StoreInUseError,
     UnsupportedError,
     ValidationError,
     WasmtimeError,
@@ -52,8 +56,11 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "ArgumentTypeError",
+    "ArgumentValueError",
     "BrolgaError",
     "Caller",
+    "ClosedError",
     "CompileError",
     "Config",
     "DecodeError",
@@ -81,6 +88,7 @@ __all__ = [
     "SharedMemory",
     "Store",
     "StoreContext",
+    "StoreInUseError",
     "Storelike",
     "Table",
     "TableType",
