@@ -244,12 +244,15 @@ HOST_GENERIC: Final = """
     jmp rax
 """
 
-# The builtin `interrupt`: a poll has seen the flag set. Also gives other Python threads their turn.
+# The builtin `interrupt`: a poll has seen the flag set. Also gives other Python threads their turn. As in a safepoint, compiled code
+# keeps what it has loaded.
 POLL: Final = """
     xor r11d, r11d
     {HOST_CALL}
     mov dword ptr [rbx + {STATE_INTERRUPT}], 0
+    inc dword ptr [rbx + {STATE_AT_SAFEPOINT}]
     call {PyErr_CheckSignals}
+    dec dword ptr [rbx + {STATE_AT_SAFEPOINT}]
     test eax, eax
     jnz raised
     {HOST_RETURN}

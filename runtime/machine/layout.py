@@ -52,7 +52,8 @@ STATE_OBJECT: Final = 96  # PyObject* (borrowed) of the StoreState
 STATE_ENTRY_THREAD: Final = 104  # what entries compare with: STATE_THREAD, or nobody if they must call `_attach`
 STATE_FUEL: Final = ACTIVATION_FUEL
 STATE_MAX_STACK: Final = 120  # how far below its outermost entry STATE_STACK_LIMIT is
-STATE_SIZE: Final = 128
+STATE_AT_SAFEPOINT: Final = 128  # u32, activations of the store that are between two instructions while Python runs
+STATE_SIZE: Final = 136
 
 # The thread record.
 THREAD_FS: Final = 0  # the thread's fs base, which names it; 0 if the record is free

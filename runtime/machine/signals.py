@@ -230,7 +230,11 @@ out:                              # on another thread: the watchdog sends the ma
     ret
 """
 
-# At [rsp]: rip, cs, rflags, rsp, ss; rsp is 48 below the entry frame. All registers are the interrupted function's.
+# At [rsp]: rip, cs, rflags, rsp, ss; rsp is 48 below the entry frame. All registers are the interrupted function's, and it gets
+# them all back, among them bases and lengths of memories and tables that it has loaded. Growth where the bytes stay does not harm: a
+# length that is too small traps early. Bytes that move would: as long as STATE_AT_SAFEPOINT is not 0, Python code, which is signal
+# handlers and finalisers here, may move none of the store (`StoreState.interrupted_in_code`). Without the GIL no other thread
+# may change the store at all.
 SAFEPOINT: Final = """
     push rax
     push rcx
@@ -264,7 +268,9 @@ SAFEPOINT: Final = """
     {NOTE_GS}
     {TAKE_GIL}
     mov dword ptr [rbp + {THREAD_SIGNALS}], 0
+    inc dword ptr [rbx + {STATE_AT_SAFEPOINT}]
     call {PyErr_CheckSignals}
+    dec dword ptr [rbx + {STATE_AT_SAFEPOINT}]
     test eax, eax
     jnz raised
     mov rax, [rbx + {STATE_REQUEST}]

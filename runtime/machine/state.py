@@ -134,7 +134,6 @@ class StoreState(Unique):
         "epoch_deadline",
         "expired",
         "fiber",
-        "interrupted_in_code",
         "machine",
         "refusal",
         "suspended",
@@ -151,7 +150,6 @@ class StoreState(Unique):
         # Of the activation state: its address, and fields. `activation` is true while code runs, `thread` is of use then only.
         self.address, self.activation, self.thread, self.entry_thread = fields
         self.claimed_by: Claim | None = None
-        self.interrupted_in_code = False  # whether an activation was interrupted between two instructions
         ctypes.memmove(self.address, machine.initial_state, L.STATE_SIZE)
         self.epoch_deadline = 0  # of an epoch of the engine, if it has epochs
         self.expired: tuple[Deadline, ...] = ()  # of calls whose time is over, and perhaps of some that have ended
@@ -178,6 +176,12 @@ class StoreState(Unique):
     @stack_limit.setter
     def stack_limit(self, address: int) -> None:
         _u64(self.address + L.STATE_STACK_LIMIT).value = address
+
+    @property
+    def interrupted_in_code(self) -> bool:
+        """Whether an activation was interrupted between two instructions, for signal handlers or finalisers: code goes on with the
+        addresses that it has loaded, so that nothing may move."""
+        return _u32(self.address + L.STATE_AT_SAFEPOINT).value != 0
 
     @property
     def running(self) -> bool:

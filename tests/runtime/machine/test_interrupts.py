@@ -289,3 +289,33 @@ def test_handler_may_call_wasm(platform: str) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_handler_can_tell_whether_it_came_between_two_instructions(platform: str, raises: bool) -> None:
+    """Also after it has called wasm itself; and nothing is left of it when the handler has ended the call."""
+
+    class Timeout(Exception):
+        pass
+
+    world = World([endless(platform).functions[0], function(1, "mov eax, edi\n ret")], platform)
+    seen = []
+
+    def handler(number: int, frame: object) -> None:
+        seen.append(world.state.interrupted_in_code)
+        world.call(1, i32_i32, 1)
+        seen.append(world.state.interrupted_in_code)
+        if raises:
+            raise Timeout
+        world.state.interrupt()
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        assert not world.state.interrupted_in_code
+        with pytest.raises(Timeout if raises else WasmTrap):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            world.call(0, nothing)
+        assert seen == [True, True]
+        assert not world.state.interrupted_in_code
+    finally:
+        signal.signal(signal.SIGALRM, before)
