@@ -183,7 +183,7 @@ class TableData:
     def _writable(self) -> _Room:
         """The elements, at a place where no code that is interrupted reads."""
         room = self._room
-        if not self.store_data.state.interrupted_in_code:
+        if not self.store_data.state.at_safepoint:
             if self._outgrown:
                 self._outgrown = ()
             return room
@@ -217,7 +217,7 @@ class TableData:
         slots = [(here + _LENGTH, id(after))]
         if room is not old:
             slots += [(here + _ROOM, id(room)), (here + _WORDS, id(room.words)), (here + _DIRTY, id(after))]
-            if state.interrupted_in_code:
+            if state.at_safepoint:
                 self._outgrown = (*self._outgrown, old)
         request = change(self.record, NOTHING if room is old else COPY, (old.base, before), (room.base, after), slots)
         request[_COPIED] = before * self.size

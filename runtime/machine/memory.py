@@ -38,10 +38,9 @@ WASM_PAGE: Final = 65536
 RESERVATION: Final = (8 << 30) + WASM_PAGE
 MOST_POOLED: Final = 64
 MOST_POOLED_BYTES: Final = 1 << 20  # larger ones are unmapped, which gives their page tables back too
-# Without reservations: address space that a memory takes at least, if its maximum lets it, so that small ones do not move; and from
-# which size on it takes all that it may have, where moving is copying. What is not used is never touched.
+# Without reservations a memory takes all address space that it may need, if the system has it, so that it never moves; or at least so
+# much. What is not used is never touched.
 SMALLEST_CAPACITY: Final = 16 << 20
-LARGEST_COPY: Final = 64 << 20
 SHARE: Final = 8  # but not more than one part in so many of the address space that is left, unless it needs it at once
 
 
@@ -90,7 +89,7 @@ class MemoryBlock(Pages, Unique):
             return REFUSED
         thread = 0 if state is None else state.threads.known()
         apply = self._apply
-        for request, _ in self._changes(before, length, state is None or not state.interrupted_in_code, slots):
+        for request, _ in self._changes(before, length, state is None or not state.at_safepoint, slots):
             # From here on nothing is called before the routine: behind each call another thread may enter wasm.
             if state is not None and state.activation and state.thread.value != thread:
                 raise in_use()
@@ -275,7 +274,7 @@ class CopiedMemory(PlainMemory):
 
     def _allocate(self, length: int) -> tuple[int, int, object] | None:
         """Address and size of zero bytes, of which there may be more, and what owns them."""
-        for capacity in _capacities(self._platform, length, self.maximum, LARGEST_COPY):
+        for capacity in _capacities(self._platform, length, self.maximum):
             try:
                 base, keep = self._platform.allocate(capacity)
             except PlatformError:
@@ -307,11 +306,13 @@ class CopiedMemory(PlainMemory):
 _keep_offset: Final = slot_offset(CopiedMemory, "_keep")
 
 
-def _capacities(platform: Platform, length: int, maximum: int, all_from: int = 1 << 32) -> list[int]:
-    """How many bytes a memory of this length should have room for: what is best, and what will do. From `all_from` on the best is its
-    maximum."""
-    best = maximum if length >= all_from else min(maximum, max(length * 3 // 2, SMALLEST_CAPACITY))
-    best = min(best, max(platform.address_space_left() // SHARE, length))
-    best = max(-(-best // PAGE) * PAGE, PAGE)
+def _capacities(platform: Platform, length: int, maximum: int) -> list[int]:
+    """How many bytes a memory of this length should have room for, the best first, and in the end what will do."""
     least = max(-(-length // PAGE) * PAGE, PAGE)
-    return [best, least] if best > least else [least]
+    most = max(platform.address_space_left() // SHARE // PAGE * PAGE, least)
+    found = [least]
+    for wanted in (max(length * 3 // 2, SMALLEST_CAPACITY), maximum):
+        capacity = -(-min(wanted, maximum, most) // PAGE) * PAGE
+        if capacity > found[0]:
+            found.insert(0, capacity)
+    return found

@@ -26,8 +26,9 @@ CLOSED: Final = -1  # a reason to refuse entries: the store is closed
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
 
-# An activation state, with the fields that Python looks at without a call: STATE_ACTIVATION, STATE_THREAD, STATE_ENTRY_THREAD.
-_Fields = tuple[int, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64]
+# An activation state, with the fields that Python looks at without a call: STATE_ACTIVATION, STATE_THREAD, STATE_ENTRY_THREAD,
+# STATE_AT_SAFEPOINT.
+_Fields = tuple[int, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint32]
 
 # Memory of states is reused and never freed: the watchdog may look at a state at any time.
 _blocks: list[int] = []
@@ -45,6 +46,7 @@ def _allocate() -> _Fields:
             _u64(address + L.STATE_ACTIVATION),
             _u64(address + L.STATE_THREAD),
             _u64(address + L.STATE_ENTRY_THREAD),
+            _u32(address + L.STATE_AT_SAFEPOINT),
         )
 
 
@@ -129,6 +131,7 @@ class StoreState(Unique):
         "_hold",
         "activation",
         "address",
+        "at_safepoint",
         "claimed_by",
         "entry_thread",
         "epoch_deadline",
@@ -147,8 +150,9 @@ class StoreState(Unique):
         self.threads: Final = machine.threads
         fields = _allocate()
         self._hold = hold(_free.append, fields)
-        # Of the activation state: its address, and fields. `activation` is true while code runs, `thread` is of use then only.
-        self.address, self.activation, self.thread, self.entry_thread = fields
+        # Of the activation state: its address, and fields. `activation` is true while code runs, `thread` is of use then only;
+        # `at_safepoint` is true while an activation is interrupted.
+        self.address, self.activation, self.thread, self.entry_thread, self.at_safepoint = fields
         self.claimed_by: Claim | None = None
         ctypes.memmove(self.address, machine.initial_state, L.STATE_SIZE)
         self.epoch_deadline = 0  # of an epoch of the engine, if it has epochs
@@ -181,7 +185,7 @@ class StoreState(Unique):
     def interrupted_in_code(self) -> bool:
         """Whether an activation was interrupted between two instructions, for signal handlers or finalisers: code goes on with the
         addresses that it has loaded, so that nothing may move."""
-        return _u32(self.address + L.STATE_AT_SAFEPOINT).value != 0
+        return bool(self.at_safepoint)
 
     @property
     def running(self) -> bool:
