@@ -5,20 +5,16 @@ from __future__ import annotations
 import importlib._bootstrap
 import sys
 import threading
-from typing import Final
-
-_LATE: Final = ("brolga.", "keystone")  # parts that are imported when they are first needed
 
 
 def forget_imports() -> None:
-    """A thread that is not there any more holds the lock of each module that it was importing: let them be imported anew, ours
-    and those that it was importing for ours."""
+    """A thread that is not there any more holds the lock of each module that it was importing, where whoever wants the module would
+    wait for ever: let them be imported anew. What this thread was importing it goes on importing."""
     locks = getattr(importlib._bootstrap, "_module_locks", {})
-    owners = {name: getattr(lock(), "owner", None) for name, lock in list(locks.items())}
-    gone = {owner for name, owner in owners.items() if name.startswith(_LATE)} - {None, threading.get_ident()}
-    for name, owner in owners.items():
-        if owner in gone or name.startswith(_LATE):
+    here = threading.get_ident()
+    for name, reference in list(locks.items()):
+        if getattr(reference(), "owner", None) not in (None, here):
+            locks.pop(name, None)
             module = sys.modules.get(name)
-            if module is None or getattr(module.__spec__, "_initializing", False):
-                locks.pop(name, None)
+            if module is not None and getattr(getattr(module, "__spec__", None), "_initializing", False):
                 sys.modules.pop(name, None)

@@ -146,7 +146,8 @@ CELL_PARKED: Final = 0  # u32, not zero: the watchdog sleeps until it is woken
 CELL_THREADS: Final = 8  # first thread record
 CELL_MAIN: Final = 16  # record of the main thread, or of no thread
 CELL_PID: Final = 24
-CELL_SIZE: Final = 32
+CELL_WATCHDOG: Final = 32  # u32, not zero: the watchdog runs
+CELL_SIZE: Final = 40
 
 MXCSR_DEFAULT: Final = 0x1F80
 MXCSR_CONTROL: Final = 0xFFC0  # all but the sticky exception flags

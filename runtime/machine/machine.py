@@ -47,10 +47,11 @@ from .memory import RESERVATION, ClosedMemory, CopiedMemory, MappedMemory, Memor
 from .pages import CLOSED_MESSAGE, enable_views
 from .preassembled import SHELF, OutOfReachError, link
 from .stacks import StackPool
-from .state import StoreState, in_use, initial_state, request_end_of_all
+from .state import StoreState, abandon_activations, in_use, initial_state, request_end_of_all
 from .threads import ThreadRecords
 from .traps import refuse_entry, report_passing, trap
 from .variant import Variant
+from .watchdog import POLL_SECONDS, Watchdog
 
 # Gives text and symbols of a routine; None: there is none.
 Source = Callable[[], tuple[str, dict[str, object]] | None]
@@ -58,8 +59,7 @@ Source = Callable[[], tuple[str, dict[str, object]] | None]
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
 
-POLL_SECONDS: Final = 0.005  # where polls do what signals do elsewhere
-IDLE_POLLS: Final = 20
+PATIENCE_WITH_MAKERS: Final = 2.0  # seconds: much more than a machine takes
 EXIT_PATIENCE: Final = 2.0  # seconds: longer than any host routine or page fault keeps a thread
 
 _C_API: Final = (
@@ -123,14 +123,12 @@ class Machine:
         self._keep.append(cells)
         self._cells = ctypes.addressof(cells)
         _u32(self._cells + L.CELL_PID).value = os.getpid()
-        _u32(self._cells + L.CELL_PARKED).value = 1
         self.threads: Final = ThreadRecords(platform, self._cells)
+        self._watchdog: Final = Watchdog(platform, self._cells, self.threads)
         self.initial_state: Final = initial_state(self.threads.nobody)
         self.stacks: Final = StackPool(platform)  # of calls that can be suspended
         self._run_fiber: Callable[[int], int] | None = None
         self._closed = False
-        self._watchdog_runs = False
-        self._watchdog_event = threading.Event()
         self._reservations = self._reservation_pool() if platform.reservations else None
         self._addresses: dict[str, int] = {  # what texts may name
             "CELLS": self._cells,
@@ -234,7 +232,7 @@ class Machine:
             "HOOK_TRAP": trap,
             "HOOK_PASSING": report_passing,
             "HOOK_COMPILE": self._compile_pad,
-            "HOOK_WAKE": self._wake,
+            "HOOK_WAKE": self._watchdog.wake,
             "HOOK_SLOW_CALL": slow_call,
         }
         for name, hook in hooks.items():
@@ -292,7 +290,7 @@ class Machine:
     def _add_signals(self, handlers: FaultHandlers) -> None:
         for name in _SIGNAL_ROUTINES:
             self._add(name)
-        self._watchdog = self._addresses["WATCHDOG"]
+        self._watchdog.code = self._addresses["WATCHDOG"]
         handlers.install(self._addresses["FAULT_HANDLER"], self._addresses["DIVERSION_HANDLER"])
         self.threads.signals += [*FAULTS, handlers.diversion_signal]
 
@@ -301,10 +299,10 @@ class Machine:
     def _attach(self, state: StoreState) -> None:
         """Called by an entry whose thread is not the one that the state has seen last, and where entries are refused."""
         self.arena.check_process()
-        if self._closed and threading.current_thread() is not threading.main_thread():
+        if self._closed and threading.get_ident() != threading.main_thread().ident:
             raise RuntimeError("the interpreter is shutting down")
         record = self.threads.current()
-        self._start_watchdog()
+        self._watchdog.start()
         while True:
             claim = state.check_claim()
             # From here on nothing is called: behind each call another thread may get the GIL, and attach itself, claim the store or
@@ -320,47 +318,10 @@ class Machine:
                 state.entry_thread.value = record
                 return
 
-    def _start_watchdog(self) -> None:
-        if self._watchdog_runs:
-            return
-        self._watchdog_runs = True
-        if self.platform.threads:
-            self.platform.start_thread(self._watchdog)
-        else:
-            threading.Thread(target=self._poll_for_python, name="brolga-poll", daemon=True).start()
-
-    def _wake(self) -> None:
-        self._watchdog_event.set()
-
-    def _poll_for_python(self) -> None:
-        """Without signals: every few milliseconds let the running activations look for what wants them."""
-        idle = 0
-        event = self._watchdog_event
-        parked = _u32(self._cells + L.CELL_PARKED)
-        while True:
-            event.wait(POLL_SECONDS)
-            event.clear()
-            running = self.in_wasm()
-            for record in running:
-                if state := _u64(record + L.THREAD_STATE).value:
-                    _u32(state + L.STATE_INTERRUPT).value = 1
-            idle = 0 if running else idle + 1
-            if idle > IDLE_POLLS:
-                parked.value = 1
-                event.wait(POLL_SECONDS)  # who came in without seeing that we are parked is seen after this
-                if not self.in_wasm():
-                    event.wait()
-                parked.value = 0
-                idle = 0
-
     def kick(self, record: int) -> None:
         """Make the thread of a record look at the requests of its activation state, if it is in wasm."""
         if self._handlers is not None and _u64(record + L.THREAD_STATE).value:
             self.platform.signal_thread(_u32(record + L.THREAD_ID).value, self._handlers.diversion_signal)
-
-    def in_wasm(self) -> list[int]:
-        """Records of threads that are in wasm now, not in a host function."""
-        return [record for record in self.threads.all() if _u64(record + L.THREAD_STATE).value]
 
     def close_entries(self) -> None:
         """At exit: from now on only the main thread may enter wasm from outside."""
@@ -375,12 +336,12 @@ class Machine:
 
     def after_fork_in_child(self) -> None:
         _u32(self._cells + L.CELL_PID).value = os.getpid()
-        _u32(self._cells + L.CELL_PARKED).value = 1
-        self._watchdog_runs = False
-        self._watchdog_event = threading.Event()  # the poller may have held the lock of the old one
-        self.threads.after_fork_in_child()
+        goes_on = self.threads.after_fork_in_child()
+        self._watchdog.after_fork_in_child()
         try:
             self.arena.check_process()
+            if goes_on:  # on the way back from a host function nobody else would start it
+                self._watchdog.start()
         except PlatformError:  # nothing that is in wasm may go on there
             request_end_of_all()
 
@@ -557,11 +518,24 @@ def machine(name: str = "linux") -> Machine:
         _refuse_unknown_systems()
         if name not in _PLATFORMS:
             raise ValueError(f"platform {name!r} is none of {', '.join(_PLATFORMS)}")
-        with _making:
-            found = _machines.get(name)
-            if found is None:
-                found = _machines[name] = Machine(_platform(name))
+        found = _make(name)
     return found
+
+
+def _make(name: str) -> Machine:
+    """Only one thread makes it. But a signal handler may come meanwhile and want it too, or wait for a thread that does: then it makes
+    another, and the one that is ready first is used from then on."""
+    lock = _making
+    locked = lock.acquire(timeout=PATIENCE_WITH_MAKERS)
+    try:
+        found = _machines.get(name)
+        if found is None:
+            made = Machine(_platform(name))
+            found = _machines.setdefault(name, made)
+        return found
+    finally:
+        if locked:
+            lock.release()
 
 
 def _platform(name: str) -> Platform:
@@ -589,7 +563,10 @@ def _after_fork_in_child() -> None:
     global _making
     _making = threading.RLock()
     forget_imports()
-    for machine in _machines.values():
+    machines = list(_machines.values())
+    if machines:
+        abandon_activations(machines[0].threads.nobody, [machine.threads.known() for machine in machines])
+    for machine in machines:
         machine.after_fork_in_child()
 
 
@@ -600,7 +577,9 @@ def _at_exit() -> None:
         machine.close_entries()
     request_end_of_all()
     patience = EXIT_PATIENCE
-    while patience > 0 and (records := [(machine, record) for machine in machines for record in machine.in_wasm()]):
+    while patience > 0 and (
+        records := [(machine, record) for machine in machines for record in machine.threads.in_wasm()]
+    ):
         for machine, record in records:
             machine.kick(record)
         time.sleep(POLL_SECONDS)  # lets them have the GIL

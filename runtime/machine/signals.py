@@ -358,11 +358,15 @@ FXSAVE_SIZE: Final = 512 + 64
 TICK_NANOSECONDS: Final = 1_000_000
 IDLE_TICKS: Final = 50  # without activity, until the watchdog sleeps
 
-# void *watchdog(void *), which never returns. r12 cells, r13 idle ticks, rbp thread record, r14 whether that thread is sent to the
+# void *watchdog(void *), which never returns unless there is one already. r12 cells, r13 idle ticks, rbp thread record, r14 whether that thread is sent to the
 # safepoint; at [rsp] a timespec, then a kernel sigaction.
 WATCHDOG: Final = """
-    sub rsp, 72
     mov r12, {CELLS}
+    mov eax, 1
+    xchg [r12 + {CELL_WATCHDOG}], eax
+    test eax, eax
+    jnz second
+    sub rsp, 72
     xor r13d, r13d
 tick:
     mov qword ptr [rsp], 0
@@ -464,4 +468,7 @@ next_signal:
     cmp ebx, 65
     jb query
     jmp checked
+second:
+    xor eax, eax
+    ret
 """

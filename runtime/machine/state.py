@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
+from collections.abc import Collection
 from sys import getrefcount
 from threading import get_ident
 from typing import TYPE_CHECKING, Final
@@ -79,6 +80,16 @@ def request_end_of_all() -> None:
         for address in range(start, start + L.STATE_SIZE * STATES_A_BLOCK, L.STATE_SIZE):
             if _u64(address + L.STATE_ACTIVATION).value:
                 request_end(address)
+
+
+def abandon_activations(nobody: int, current: Collection[int]) -> None:
+    """In the child of a fork: activations never end but those on the thread with the records `current`. Their stores stay in use, by a
+    thread whose record no thread has."""
+    for start in _blocks:
+        for address in range(start, start + L.STATE_SIZE * STATES_A_BLOCK, L.STATE_SIZE):
+            thread = _u64(address + L.STATE_THREAD)
+            if _u64(address + L.STATE_ACTIVATION).value and thread.value not in current:
+                thread.value = _u64(address + L.STATE_ENTRY_THREAD).value = nobody
 
 
 def state_of(record: int) -> StoreState:

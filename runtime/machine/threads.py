@@ -30,7 +30,7 @@ class ThreadRecords:
     def __init__(self, platform: Platform, cells: int) -> None:
         self._platform = platform
         self._cells = cells
-        self._local = threading.local()
+        self._local = _Local()
         self.signals: list[int] = []  # that must reach threads in wasm
         self._unused: list[int] = []
         self.nobody: Final = self._new_record()  # the thread of states that never ran
@@ -55,17 +55,36 @@ class ThreadRecords:
             record = _u64(record + L.THREAD_NEXT).value
         return records
 
+    def in_wasm(self) -> list[int]:
+        """Records of threads that are in wasm now, not in a host function."""
+        return [record for record in self.all() if _u64(record + L.THREAD_STATE).value]
+
     def known(self) -> int:
         """The calling thread's record, 0 if it has none: it has never entered wasm then."""
-        hold: _Hold | None = getattr(self._local, "hold", None)
+        hold = self._local.hold
         return 0 if hold is None else hold.record
 
     def current(self) -> int:
         """The calling thread's record, with stacks; made if there is none."""
-        hold: _Hold | None = getattr(self._local, "hold", None)
-        if hold is not None:
+        hold = self._local.hold
+        return self._attach() if hold is None else hold.record
+
+    def _attach(self) -> int:
+        hold = _Hold(self)  # first: whatever is raised from here on, it gives the record back
+        if not self._take_free(hold):
+            self._link(hold, self._new_record())
+        self._prepare(hold.record)
+        local = self._local
+        if local.hold is None:  # nothing is called from here to the assignment
+            local.hold = hold
             return hold.record
-        record = self._take_free() or self._link(self._new_record())
+        del hold  # a signal handler that came meanwhile has attached the thread
+        if self._platform.signals:
+            self._give_alternate_stack(local.hold.record)
+        return local.hold.record
+
+    def _prepare(self, record: int) -> None:
+        """Make the record that of the calling thread, with stacks."""
         _u32(record + L.THREAD_ID).value = threading.get_native_id()
         _u64(record + L.THREAD_STATE).value = 0
         _u32(record + L.THREAD_DEPTH).value = 0
@@ -85,24 +104,26 @@ class ThreadRecords:
             self._give_alternate_stack(record)
             # A fault while its signal is blocked ends the process.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
-        if threading.current_thread() is threading.main_thread():
+        if threading.get_ident() == threading.main_thread().ident:
             _u64(self._cells + L.CELL_MAIN).value = record
-        self._local.hold = _Hold(self, record)
-        return record
 
-    def _take_free(self) -> int:
+    # Between looking at what several threads and signal handlers change and changing it nothing is called.
+
+    def _take_free(self, hold: _Hold) -> bool:
         for record in self.all():
             free = _u32(record + L.THREAD_FREE)
             if free.value:
                 free.value = 0
-                return record
-        return 0
+                hold.record = record
+                return True
+        return False
 
-    def _link(self, record: int) -> int:
+    def _link(self, hold: _Hold, record: int) -> None:
         head = _u64(self._cells + L.CELL_THREADS)
-        _u64(record + L.THREAD_NEXT).value = head.value
+        after = _u64(record + L.THREAD_NEXT)
+        hold.record = record
+        after.value = head.value
         head.value = record
-        return record
 
     def _allocate_stack(self, record: int) -> None:
         low = allocate_stack(self._platform)
@@ -132,19 +153,23 @@ class ThreadRecords:
             if alternate and self._platform.alternate_stack()[0] == alternate:
                 self._platform.clear_alternate_stack()
                 self._platform.discard(alternate, self._platform.alternate_stack_size())
-        if self._platform.stacks:
-            self._platform.discard(_u64(record + L.THREAD_STACK_HIGH).value - L.STACK_SIZE, L.STACK_SIZE)
+        high = _u64(record + L.THREAD_STACK_HIGH).value
+        if high:
+            self._platform.discard(high - L.STACK_SIZE, L.STACK_SIZE)
         _u32(record + L.THREAD_FREE).value = 1
 
-    def after_fork_in_child(self) -> None:
-        """Only the forking thread lives on; its native id is new."""
-        current = getattr(self._local, "hold", None)
+    def after_fork_in_child(self) -> bool:
+        """Only the forking thread lives on, which is the main thread then; its native id is new. Whether it has activations."""
+        current = self.known()
         for record in self.all():
-            if current is not None and record == current.record:
-                _u32(record + L.THREAD_ID).value = threading.get_native_id()
-                _u64(record + L.THREAD_FS).value = 0  # so that the next entry attaches, and starts the watchdog
-            elif not _u32(record + L.THREAD_FREE).value:
+            if record != current and not _u32(record + L.THREAD_FREE).value:
                 self.release(record, own_thread=False)
+        _u64(self._cells + L.CELL_MAIN).value = current or self.nobody
+        if not current:
+            return False
+        _u32(current + L.THREAD_ID).value = threading.get_native_id()
+        _u64(current + L.THREAD_FS).value = 0  # so that the next entry attaches, and starts the watchdog
+        return _u32(current + L.THREAD_DEPTH).value > 0
 
 
 class _Hold:
@@ -152,14 +177,18 @@ class _Hold:
 
     __slots__ = ("_ident", "_records", "record")
 
-    def __init__(self, records: ThreadRecords, record: int) -> None:
+    def __init__(self, records: ThreadRecords) -> None:
         self._records = weakref.ref(records)
         self._ident = threading.get_ident()
-        self.record = record
+        self.record = 0  # none yet
 
     def __del__(self) -> None:
         records = self._records()
         # At exit the main thread clears the states of daemon threads, which may be in wasm; after a fork the child does so for
         # threads that it does not have.
-        if records is not None and not exiting() and threading.get_ident() == self._ident:
+        if records is not None and self.record and not exiting() and threading.get_ident() == self._ident:
             records.release(self.record, own_thread=True)
+
+
+class _Local(threading.local):
+    hold: _Hold | None = None

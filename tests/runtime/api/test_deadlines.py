@@ -38,6 +38,17 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.001)
 
 
+def interrupt_when_it_runs(store: Store) -> threading.Thread:
+    def work() -> None:
+        wait_until(lambda: store._state.running)
+        time.sleep(0.05)  # for what may have been left
+        store.interrupt()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
 def end_of_wasm(call: Callable[[], object]) -> str:
     with pytest.raises((Trap, RuntimeError)) as caught:
         call()
@@ -187,8 +198,7 @@ def test_an_exception_at_each_bytecode_of_a_call_with_a_timeout(store: Store) ->
         assert_nothing_is_left(store, funcs["one"])
     assert tries > 100
     time.sleep(0.05)  # all times are over
-    interrupting = threading.Timer(0.05, store.interrupt)
-    interrupting.start()
+    interrupting = interrupt_when_it_runs(store)
     assert end_of_wasm(lambda: funcs["loop"](store)) == "Trap"  # not WasmTimeout
     interrupting.join()
     assert end_of_wasm(lambda: funcs["loop"](store, timeout=0.01)) == "WasmTimeout"
@@ -410,8 +420,7 @@ def test_a_thread_that_ends_while_its_deadline_is_pending(store: Store) -> None:
     thread = threading.Thread(target=call)
     thread.start()
     thread.join()
-    interrupting = threading.Timer(0.2, store.interrupt)
-    interrupting.start()
+    interrupting = interrupt_when_it_runs(store)
     assert end_of_wasm(lambda: funcs["loop"](store)) == "Trap"
     assert held
     interrupting.join()

@@ -6,7 +6,6 @@ import ctypes
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 
 from brolga.ir import trap_codes
 from brolga.runtime.machine import layout as L
+from brolga.runtime.machine import watchdog
 
 from .loops import ENDLESS, ENDLESS_POLL, HOST_LOOP, POLL, endless, summing
 from .world import WasmTrap, World, call_import, function, i32_i32, nothing, when_running
@@ -161,11 +161,11 @@ def test_who_comes_in_while_the_poll_thread_goes_to_sleep_is_seen(monkeypatch: p
     world = endless("minimal")
     quick = World([function(0, "ret")], "minimal")
     looking, done, rescued = threading.Event(), threading.Event(), threading.Event()
-    in_wasm = world.machine.in_wasm
+    in_wasm = world.machine.threads.in_wasm
 
     def look() -> list[int]:
         found = in_wasm()
-        if threading.current_thread().name == "brolga-poll" and not found:
+        if threading.get_ident() != threading.main_thread().ident and not found:
             looking.set()
             while not world.state.running and not done.is_set():
                 time.sleep(0.001)
@@ -175,8 +175,8 @@ def test_who_comes_in_while_the_poll_thread_goes_to_sleep_is_seen(monkeypatch: p
         rescued.set()
         ctypes.c_uint32.from_address(world.state.address + L.STATE_INTERRUPT).value = 1
 
-    monkeypatch.setattr(sys.modules[type(world.machine).__module__], "IDLE_POLLS", 0)
-    monkeypatch.setattr(world.machine, "in_wasm", look)
+    monkeypatch.setattr(watchdog, "IDLE_POLLS", 0)
+    monkeypatch.setattr(world.machine.threads, "in_wasm", look)
     timer = threading.Timer(30, rescue)
     before = signal.signal(signal.SIGALRM, handler)
     try:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from brolga.ir import trap_codes
+from brolga.jit.code import CompiledFunction
 from brolga.runtime.machine import layout as L
 
+from ..bytecodes import call_at_each_switch, raise_at_each_bytecode
 from .loops import ENDLESS, ENDLESS_POLL, SUM, endless
+from .scripts import run
 from .test_entry import Store, entry
 from .world import WasmTrap, World, call_import, function, i32_i32, nothing, u64, when_running
 
@@ -188,15 +192,16 @@ def test_watchdog_sleeps_and_wakes(platform: str) -> None:
 
 def while_attaching(world: World, monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
     """Do something in the midst of this thread's next entry, as another thread could that gets the GIL there."""
-    start_watchdog = world.machine._start_watchdog
+    current = world.machine.threads.current
     caller = threading.current_thread()
 
-    def start_and_act() -> None:
-        start_watchdog()
+    def attach_and_act() -> int:
+        record = current()
         if threading.current_thread() is caller:
             action()
+        return record
 
-    monkeypatch.setattr(world.machine, "_start_watchdog", start_and_act)
+    monkeypatch.setattr(world.machine.threads, "current", attach_and_act)
 
 
 def test_a_thread_that_enters_while_another_one_attaches(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,3 +233,112 @@ def test_closing_while_a_thread_attaches(platform: str, monkeypatch: pytest.Monk
     while_attaching(world, monkeypatch, world.state.close)
     with pytest.raises(ValueError, match="closed"):
         world.call(0, nothing)
+
+
+# --- Threads that the system refuses, and what comes in while one is attached
+
+
+@pytest.mark.parametrize("refusal", ["RuntimeError", "MemoryError"])
+def test_no_thread_for_the_watchdog(platform: str, refusal: str) -> None:
+    """The first calls raise. When there is a thread again, it looks after long calls."""
+    run(f"""
+        from brolga.ir.errors import BrolgaError
+        from brolga.runtime.platform.interface import PlatformError
+        def refuse(*args):
+            raise {refusal}("no thread")
+        def refuse_native(code):
+            raise PlatformError("the system refuses a thread")
+        from tests.runtime.machine.loops import ENDLESS_POLL
+        body = "again: jmp again" if {platform!r} == "linux" else ENDLESS_POLL
+        world = World([function(0, "lea eax, [rdi + 1]\\n ret"), function(1, body)], {platform!r})
+        real, native = threading._start_new_thread, world.machine.platform.start_thread
+        threading._start_new_thread, world.machine.platform.start_thread = refuse, refuse_native
+        for _ in range(3):
+            try:
+                world.call(0, i32_i32, 1)
+                raise AssertionError
+            except BrolgaError as error:
+                assert "thread" in str(error)
+            assert not world.state.running
+        threading._start_new_thread, world.machine.platform.start_thread = real, native
+        assert world.call(0, i32_i32, 1) == [2]
+        when_running(world, world.state.interrupt)   # another Python thread gets its turn
+        try:
+            world.call(1, nothing)
+            raise AssertionError
+        except WasmTrap as error:
+            assert error.code == trap_codes.INTERRUPT
+    """)
+
+
+def test_a_second_watchdog_ends_itself(platform: str) -> None:
+    world = endless(platform)
+    when_running(world, world.state.interrupt)
+    with pytest.raises(WasmTrap):
+        world.call(0, nothing)
+    before = len(os.listdir("/proc/self/task"))
+    watchdog = world.machine._watchdog
+    for _ in range(5):
+        watchdog._started = False
+        watchdog.start()
+    end = time.monotonic() + 60
+    while len(os.listdir("/proc/self/task")) > before:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def in_new_threads(world: World, numbers: Callable[[Callable[[], object]], Iterator[int]]) -> int:
+    """Run a call in threads that have never entered wasm, and something in its middle; each once."""
+    tries = 0
+    more = True
+
+    def work() -> None:
+        nonlocal more
+        more = next(iter(numbers(lambda: world.call(0, i32_i32, 1))), None) is not None
+        assert world.call(0, i32_i32, 1) == [2]
+        if world.machine.platform.stacks:
+            with pytest.raises(WasmTrap) as caught:  # the signal handler has a stack of its own
+                world.call(1, i32_i32, 1)
+            assert caught.value.code == trap_codes.STACK_OVERFLOW
+        done.append(1)
+
+    done: list[int] = []
+    while more and tries < 1000:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        tries += 1
+        assert len(done) == tries
+    return tries
+
+
+def test_calls_in_the_middle_of_attaching_a_thread(platform: str) -> None:
+    world = World([function(0, "lea eax, [rdi + 1]\n ret"), deep()], platform)
+    count = 0
+
+    def numbers(call: Callable[[], object]) -> Iterator[int]:
+        nonlocal count
+        count += 1
+        return call_at_each_switch(call, lambda: world.call(0, i32_i32, 1), first=count - 1)
+
+    assert in_new_threads(world, numbers) > 20
+
+
+def test_exceptions_in_the_middle_of_attaching_a_thread(platform: str) -> None:
+    world = World([function(0, "lea eax, [rdi + 1]\n ret"), deep()], platform)
+    count = 0
+
+    def numbers(call: Callable[[], object]) -> Iterator[int]:
+        nonlocal count
+        count += 5
+        return raise_at_each_bytecode(call, first=count)
+
+    in_new_threads(world, numbers)
+    records = len(world.machine.threads.all())
+    count = 2
+    assert in_new_threads(world, numbers) > 20
+    assert len(world.machine.threads.all()) <= records + 2
+
+
+def deep() -> CompiledFunction:
+    return function(1, "push rbx\nto: call 0\n pop rbx\n ret", {"start": 8}, calls={"to": 1})
