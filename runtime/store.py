@@ -268,7 +268,10 @@ class Store(Managed):
         """Let WASI functions that instances of this store import work as configured. Uses the configuration up."""
         if not isinstance(wasi, _wasi_class()):
             raise TypeError("expected a WasiConfig")
-        self._entered().wasi = wasi._context()
+        data, state = self._entered(), self._state
+        context = wasi._context()
+        context.ended = lambda: state.end_is_wanted
+        data.wasi = context
 
     def set_limits(
         self, memory_size: int = -1, table_elements: int = -1, instances: int = -1, tables: int = -1, memories: int = -1

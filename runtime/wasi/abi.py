@@ -108,6 +108,9 @@ OVERFLOW: Final = ERRNO["overflow"]
 PERM: Final = ERRNO["perm"]
 SPIPE: Final = ERRNO["spipe"]
 MFILE: Final = ERRNO["mfile"]
+INTR: Final = ERRNO["intr"]
+NFILE: Final = ERRNO["nfile"]
+NOMEM: Final = ERRNO["nomem"]
 
 _FROM_HOST: Final[dict[int, int]] = {
     number: ERRNO[name[1:].lower()] for number, name in host_errno.errorcode.items() if name[1:].lower() in ERRNO

@@ -13,8 +13,9 @@ from brolga.ir.errors import WasmtimeError
 from ..config import write_only
 from ..machine.lifetime import Unique
 from ..managed import Consumable
-from .abi import BADF, NOTDIR, WasiError
+from .abi import BADF, MFILE, NFILE, NOTDIR, WasiError
 from .descriptors import Descriptor, Directory, File, InputStream, OutputStream, Sink
+from .transfer import Ended
 
 if TYPE_CHECKING:
     from .permissions import DirPerms, FilePerms
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
 Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
+MOST_DESCRIPTORS: Final = 16384  # of a program
+LEFT_TO_THE_HOST: Final = 64  # numbers of descriptors, of those that the system gives a process
+
 # Values of DirPerms and FilePerms: the first two are bits.
 _READ: Final = 1
 _WRITE: Final = 2
 _READ_AND_WRITE: Final = 3
 
 
-class WasiConfig(Consumable):
+class WasiConfig(Consumable, Unique):
     """What a WASI program sees: arguments, environment, standard streams, directories.
 
     Nothing is given unless asked for: no arguments, no environment, an empty standard input, outputs that go nowhere.
@@ -70,11 +74,13 @@ class WasiConfig(Consumable):
     @write_only
     def stdin_bytes(self, data: bytes) -> None:
         """Standard input is these bytes."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"expected bytes, not {data!r}")
         self._stdin = InputStream(data=bytes(data))
 
     def inherit_stdin(self) -> None:
         """Standard input is this process's."""
-        self._stdin = InputStream(0)
+        self._stdin = InputStream(0, closed=_was_closed(0))
 
     @write_only
     def stdout_file(self, path: Path) -> None:
@@ -84,11 +90,11 @@ class WasiConfig(Consumable):
     @write_only
     def stdout_custom(self, callback: Sink) -> None:
         """Standard output goes to this callable, piece by piece; it returns how many bytes it took, or None for all."""
-        self._outputs["stdout"] = OutputStream(sink=callback)
+        self._outputs["stdout"] = OutputStream(sink=_callable(callback))
 
     def inherit_stdout(self) -> None:
         """Standard output is this process's."""
-        self._outputs["stdout"] = OutputStream(1)
+        self._outputs["stdout"] = OutputStream(1, closed=_was_closed(1))
 
     @write_only
     def stderr_file(self, path: Path) -> None:
@@ -98,11 +104,11 @@ class WasiConfig(Consumable):
     @write_only
     def stderr_custom(self, callback: Sink) -> None:
         """Standard error goes to this callable, as `stdout_custom`."""
-        self._outputs["stderr"] = OutputStream(sink=callback)
+        self._outputs["stderr"] = OutputStream(sink=_callable(callback))
 
     def inherit_stderr(self) -> None:
         """Standard error is this process's."""
-        self._outputs["stderr"] = OutputStream(2)
+        self._outputs["stderr"] = OutputStream(2, closed=_was_closed(2))
 
     def preopen_dir(
         self,
@@ -120,8 +126,11 @@ class WasiConfig(Consumable):
         if isinstance(dir_perms, bool):
             fs_mutable = dir_perms
             dir_perms = None
-        directory: int = _READ_AND_WRITE if dir_perms is None else dir_perms.value
-        files: int = _READ_AND_WRITE if file_perms is None else file_perms.value
+        if not isinstance(fs_mutable, bool):
+            raise TypeError("expected a bool for fs_mutable")
+        directory = _permissions(dir_perms, "DirPerms")
+        files = _permissions(file_perms, "FilePerms")
+        name = _guest_name(guest_path)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
@@ -129,7 +138,7 @@ class WasiConfig(Consumable):
         self._preopens.append(
             Directory(
                 fd,
-                guest_path.encode(),
+                name,
                 readable=bool(directory & _READ),
                 mutable=fs_mutable and bool(directory & _WRITE),
                 files_readable=bool(files & _READ),
@@ -149,7 +158,51 @@ class WasiConfig(Consumable):
         return context
 
 
+def _callable(callback: Sink) -> Sink:
+    if not callable(callback):
+        raise TypeError(f"expected a callable, not {callback!r}")
+    return callback
+
+
+def _permissions(given: DirPerms | FilePerms | None, kind: str) -> int:
+    """The bits of a member of the enumeration that has this name."""
+    if given is None:
+        return _READ_AND_WRITE
+    from .permissions import DirPerms, FilePerms  # an Enum, which few programs need
+
+    if not isinstance(given, DirPerms if kind == "DirPerms" else FilePerms):
+        raise TypeError(f"expected a {kind}, not {given!r}")
+    bits: int = given.value
+    return bits
+
+
+def _guest_name(name: object) -> bytes:
+    if not isinstance(name, str):
+        raise TypeError(f"expected a str as name of a directory, not {name!r}")
+    try:
+        return name.encode()
+    except UnicodeEncodeError:
+        raise WasmtimeError(f"the name of a directory is no text: {name!r}") from None
+
+
+def _was_closed(fd: int) -> bool:
+    """Whether a standard stream is not there. If the process was started without it, something else may have its number now."""
+    if (sys.__stdin__, sys.__stdout__, sys.__stderr__)[fd] is None:
+        return True
+    try:
+        os.fstat(fd)
+    except OSError:
+        return True
+    return False
+
+
+def _never() -> bool:
+    return False
+
+
 def _encoded(text: str | bytes) -> bytes:
+    if not isinstance(text, (str, bytes)):
+        raise TypeError(f"expected a str or bytes, not {text!r}")
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
     if b"\0" in data:
         raise WasmtimeError("arguments and environment cannot contain a zero byte")
@@ -167,11 +220,12 @@ def _open_stream(path: Path, flags: int, name: str) -> int:
 class WasiContext(Unique):
     """Arguments, environment (`NAME=value`) and the table of descriptors of one program."""
 
-    __slots__ = ("_descriptors", "_free", "args", "environ")
+    __slots__ = ("_descriptors", "_free", "args", "ended", "environ")
 
     def __init__(self, args: list[bytes], environ: list[bytes], descriptors: list[Descriptor]) -> None:
         self.args = args
         self.environ = environ
+        self.ended: Ended = _never  # whether the call that is under way is to end
         self._descriptors: list[Descriptor | None] = list(descriptors)
         self._free: list[int] = []  # ascending: the highest is given out first
 
@@ -195,7 +249,16 @@ class WasiContext(Unique):
             return descriptor
         raise WasiError(NOTDIR if isinstance(descriptor, File) else BADF)
 
+    def check_room(self) -> None:
+        """Before something is opened: the program has not as many descriptors as one may have."""
+        if len(self._descriptors) - len(self._free) >= MOST_DESCRIPTORS:
+            raise WasiError(MFILE)
+
     def add(self, descriptor: Descriptor) -> int:
+        """The number of a new descriptor. WasiError if that leaves the host too few."""
+        self.check_room()
+        if isinstance(descriptor, (File, Directory)) and descriptor.fd >= os.sysconf("SC_OPEN_MAX") - LEFT_TO_THE_HOST:
+            raise WasiError(NFILE)
         if self._free:
             fd = self._free.pop()
             self._descriptors[fd] = descriptor

@@ -7,6 +7,7 @@ A failure is raised as WasiError or OSError; the guest gets its number. A value 
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import NoReturn
 
 from .abi import (
@@ -22,6 +23,7 @@ from .abi import (
     FILETYPE_DIRECTORY,
     FILETYPE_REGULAR_FILE,
     FILETYPE_SYMBOLIC_LINK,
+    INTR,
     INVAL,
     NAMETOOLONG,
     NOTDIR,
@@ -44,6 +46,7 @@ from .abi import (
 from .context import WasiContext
 from .descriptors import Directory, File, InputStream, OutputStream
 from .guest import GuestFault, GuestMemory
+from .transfer import Ended, first_piece, read_into, write_from
 
 _ADVICE = (
     os.POSIX_FADV_NORMAL,
@@ -54,6 +57,8 @@ _ADVICE = (
     os.POSIX_FADV_NOREUSE,
 )
 _OFFSET_LIMIT = 1 << 63
+_LATEST = (1 << 64) - 1
+_LOOK_UP = 1000  # entries of a directory between two looks whether the call is to end
 
 
 def check_flags(kind: str, value: int, known: int) -> None:
@@ -138,6 +143,11 @@ def fd_fdstat_set_rights(wasi: WasiContext, memory: GuestMemory, fd: int, base: 
     raise WasiError(NOTSUP if isinstance(wasi.get(fd), (File, Directory)) else BADF)
 
 
+def _time(nanoseconds: int) -> int:
+    """A time of a file, as near as the record can say: it has none before 1970 or after 2554."""
+    return min(max(nanoseconds, 0), _LATEST)
+
+
 def pack_filestat(memory: GuestMemory, result: int, status: os.stat_result) -> None:
     memory.pack(
         FILESTAT,
@@ -147,9 +157,9 @@ def pack_filestat(memory: GuestMemory, result: int, status: os.stat_result) -> N
         filetype_of_mode(status.st_mode),
         status.st_nlink,
         status.st_size,
-        status.st_atime_ns,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
+        _time(status.st_atime_ns),
+        _time(status.st_mtime_ns),
+        _time(status.st_ctime_ns),
     )
 
 
@@ -163,6 +173,8 @@ def fd_filestat_get(wasi: WasiContext, memory: GuestMemory, fd: int, result: int
 
 def fd_filestat_set_size(wasi: WasiContext, memory: GuestMemory, fd: int, size: int) -> None:
     file = wasi.file(fd)
+    if not file.mutable:
+        raise WasiError(PERM)
     if size >= _OFFSET_LIMIT:
         raise WasiError(INVAL)
     os.ftruncate(file.fd, size)
@@ -172,9 +184,10 @@ def fd_read(wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: i
     descriptor = wasi.get(fd)
     buffers = memory.buffers(iovs, count)
     if isinstance(descriptor, File) and descriptor.readable:
-        size = os.readv(descriptor.fd, buffers[:1024]) if buffers else 0
+        waits = descriptor.waits and not descriptor.nonblock
+        size = read_into(descriptor.fd, buffers, waits, wasi.ended)
     elif isinstance(descriptor, InputStream):
-        size = descriptor.read_into(buffers[:1024])
+        size = descriptor.read_into(buffers, wasi.ended)
     else:
         raise WasiError(BADF)
     memory.set_u32(result, size)
@@ -189,16 +202,17 @@ def fd_pread(wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: 
         raise WasiError(BADF)
     if offset >= _OFFSET_LIMIT:
         raise WasiError(INVAL)
-    memory.set_u32(result, os.preadv(descriptor.fd, buffers[:1024], offset) if buffers else 0)
+    memory.set_u32(result, os.preadv(descriptor.fd, first_piece(buffers), offset) if buffers else 0)
 
 
 def fd_write(wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: int, result: int) -> None:
     descriptor = wasi.get(fd)
     buffers = memory.buffers(iovs, count)
     if isinstance(descriptor, File) and descriptor.writable:
-        size = os.writev(descriptor.fd, buffers[:1024]) if buffers else 0
+        waits = descriptor.waits and not descriptor.nonblock
+        size = write_from(descriptor.fd, buffers, waits, wasi.ended)
     elif isinstance(descriptor, OutputStream):
-        size = descriptor.write_from(buffers[:1024])
+        size = descriptor.write_from(buffers, wasi.ended)
     else:
         raise WasiError(BADF)
     memory.set_u32(result, size)
@@ -215,7 +229,7 @@ def fd_pwrite(wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count:
         raise WasiError(INVAL)
     if not descriptor.writable:
         raise WasiError(BADF)
-    memory.set_u32(result, os.pwritev(descriptor.fd, buffers[:1024], offset) if buffers else 0)
+    memory.set_u32(result, os.pwritev(descriptor.fd, first_piece(buffers), offset) if buffers else 0)
 
 
 def fd_seek(wasi: WasiContext, memory: GuestMemory, fd: int, delta: int, whence: int, result: int) -> None:
@@ -261,9 +275,10 @@ def fd_readdir(
     if not directory.readable:
         raise WasiError(PERM)
     if cookie == 0 or not directory.listing:
-        directory.listing = _listing(directory.fd)
+        directory.listing = _listing(directory.fd, wasi.ended)
     entries = bytearray()
-    for number, (name, inode, filetype) in enumerate(directory.listing[cookie:], cookie + 1):
+    wanted = islice(directory.listing, min(cookie, len(directory.listing)), None)
+    for number, (name, inode, filetype) in enumerate(wanted, cookie + 1):
         entries += DIRENT.pack(number, inode, len(name), filetype) + name
         if len(entries) >= size:
             break
@@ -271,7 +286,7 @@ def fd_readdir(
     memory.set_u32(result, min(len(entries), size))
 
 
-def _listing(fd: int) -> list[tuple[bytes, int, int]]:
+def _listing(fd: int, ended: Ended) -> list[tuple[bytes, int, int]]:
     own = os.fstat(fd).st_ino
     listing = [(b".", own, FILETYPE_DIRECTORY), (b"..", own, FILETYPE_DIRECTORY)]
     with os.scandir(fd) as entries:
@@ -285,6 +300,8 @@ def _listing(fd: int) -> list[tuple[bytes, int, int]]:
             else:
                 filetype = filetype_of_mode(entry.stat(follow_symlinks=False).st_mode)
             listing.append((os.fsencode(entry.name), entry.inode(), filetype))
+            if not len(listing) % _LOOK_UP and ended():
+                raise WasiError(INTR)
     return listing
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 
 from brolga.jit.wasm.types import FuncType
 
-from .abi import INVAL, SUCCESS, WasiError, errno_of
+from .abi import INVAL, NOMEM, SUCCESS, WasiError, errno_of
 
 if TYPE_CHECKING:
     from .context import WasiContext
@@ -50,4 +50,6 @@ class WasiFunction:
             return errno_of(error)
         except (ValueError, OverflowError):  # a number that the host's own call cannot take
             return INVAL
+        except MemoryError:
+            return NOMEM
         return SUCCESS

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as struct_error
 from typing import Final, final
 
 from brolga.ir.errors import WasmtimeError
 
-from .abi import ILSEQ, WasiError
+from .abi import ILSEQ, NAMETOOLONG, OVERFLOW, WasiError
+
+MOST_BUFFERS: Final = 1024  # of one call: what `readv` and `writev` take
+LONGEST_PATH: Final = 4095  # bytes: PATH_MAX without the zero at the end
 
 _U32: Final = Struct("<I")
 _U64: Final = Struct("<Q")
@@ -43,21 +47,26 @@ class GuestMemory:
         self.slice(address, len(data))[:] = data
 
     def pack(self, layout: Struct, address: int, *fields: int) -> None:
-        """Write a record; its alignment is that of its largest field."""
+        """Write a record; its alignment is that of its largest field. A number that its field cannot hold is an error of the call."""
         _aligned(address, 8 if "Q" in layout.format else 4)
-        layout.pack_into(self.slice(address, layout.size), 0, *fields)
+        place = self.slice(address, layout.size)
+        try:
+            layout.pack_into(place, 0, *fields)
+        except struct_error:
+            raise WasiError(OVERFLOW) from None
 
     def set_u32(self, address: int, value: int) -> None:
-        _aligned(address, 4)
-        _U32.pack_into(self.slice(address, 4), 0, value)
+        self.pack(_U32, address, value)
 
     def set_u64(self, address: int, value: int) -> None:
-        _aligned(address, 8)
-        _U64.pack_into(self.slice(address, 8), 0, value)
+        self.pack(_U64, address, value)
 
     def path(self, address: int, size: int) -> bytes:
         """A path name, which must be UTF-8."""
-        path = self.read(address, size)
+        place = self.slice(address, size)
+        if size > LONGEST_PATH:
+            raise WasiError(NAMETOOLONG)
+        path = bytes(place)
         try:
             path.decode("utf-8")
         except UnicodeDecodeError:
@@ -65,10 +74,12 @@ class GuestMemory:
         return path
 
     def buffers(self, iovs: int, count: int) -> list[memoryview]:
-        """The buffers of an array of `count` (address, length) pairs, empty ones left out."""
+        """The buffers of an array of `count` (address, length) pairs, of which the first MOST_BUFFERS are looked at: a call may
+        handle less than it is asked for. Empty ones are left out."""
         _aligned(iovs, 4)
-        pairs = memoryview(self.read(iovs, 8 * count)).cast("I")
-        return [self.slice(pairs[i], pairs[i + 1]) for i in range(0, 2 * count, 2) if pairs[i + 1]]
+        array = self.slice(iovs, 8 * count)[: 8 * MOST_BUFFERS]
+        pairs = memoryview(bytes(array)).cast("I")
+        return [self.slice(pairs[i], pairs[i + 1]) for i in range(0, len(pairs), 2) if pairs[i + 1]]
 
 
 def _aligned(address: int, alignment: int) -> None:

@@ -5,11 +5,14 @@ Paths are relative to a directory descriptor and cannot lead outside of it: `res
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..machine.waiting import SLICE, wait_for
 from .abi import (
     FDFLAGS_APPEND,
     FDFLAGS_DSYNC,
@@ -17,6 +20,7 @@ from .abi import (
     FDFLAGS_RSYNC,
     FDFLAGS_SYNC,
     FSTFLAGS_ALL,
+    INTR,
     INVAL,
     LOOKUP_SYMLINK_FOLLOW,
     NOTSUP,
@@ -36,6 +40,7 @@ from .fd_calls import check_flags, pack_filestat
 from .guest import GuestMemory
 from .resolve import open_beneath, open_parent, set_times
 from .time_calls import times_from_flags
+from .transfer import Ended, may_wait
 
 _SYNCHRONOUS = FDFLAGS_DSYNC | FDFLAGS_RSYNC | FDFLAGS_SYNC
 
@@ -67,8 +72,8 @@ def path_open(
     readable = bool(rights & RIGHT_FD_READ) or not rights & RIGHT_FD_WRITE
     if oflags & OFLAGS_CREAT and not directory.mutable:
         raise WasiError(PERM)
-    if writable and not directory.files_writable:
-        raise WasiError(PERM)
+    if writable and (not directory.files_writable or (readable and not directory.files_readable)):
+        raise WasiError(PERM)  # before anything is made or emptied
     flags = (os.O_RDWR if readable else os.O_WRONLY) if writable else os.O_RDONLY
     if oflags & OFLAGS_CREAT:
         flags |= os.O_CREAT | (os.O_EXCL if oflags & OFLAGS_EXCL else 0)
@@ -78,21 +83,49 @@ def path_open(
         flags |= os.O_DIRECTORY
     if fdflags & FDFLAGS_APPEND:
         flags |= os.O_APPEND
-    if fdflags & FDFLAGS_NONBLOCK:
-        flags |= os.O_NONBLOCK
     if not lookup & LOOKUP_SYMLINK_FOLLOW:
         flags |= os.O_NOFOLLOW
-    host = open_beneath(directory.fd, name, flags | os.O_NOCTTY, 0o666)
+    wasi.check_room()
+    nonblock = bool(fdflags & FDFLAGS_NONBLOCK)
+    host = _open_without_waiting(directory.fd, name, flags | os.O_NOCTTY, nonblock, wasi.ended)
+    mode = os.fstat(host).st_mode
     descriptor: Descriptor
-    if stat.S_ISDIR(os.fstat(host).st_mode):
+    if stat.S_ISDIR(mode):
         descriptor = directory.within(host)
     else:
-        append, nonblock = bool(fdflags & FDFLAGS_APPEND), bool(fdflags & FDFLAGS_NONBLOCK)
-        descriptor = File(host, readable, writable, append, nonblock)
+        append, waits = bool(fdflags & FDFLAGS_APPEND), may_wait(mode)
+        descriptor = File(host, readable, writable, append, nonblock, directory.files_writable, waits)
         if readable and not directory.files_readable:
             raise WasiError(PERM)
+        if waits and not nonblock:
+            os.set_blocking(host, True)
     memory.set_u32(result, 0)  # the pointer must be good before the descriptor has a number
     memory.set_u32(result, wasi.add(descriptor))
+
+
+def _open_without_waiting(root: int, name: bytes, flags: int, nonblock: bool, ended: Ended) -> int:
+    """Open, with O_NONBLOCK. That does not wait: for the writer of a pipe its first read waits. Where nothing can be opened yet
+    (the reader of a pipe, or who has a lease of a file), try again until the call is to end."""
+    while True:
+        try:
+            return open_beneath(root, name, flags | os.O_NONBLOCK, 0o666)
+        except OSError as error:
+            if nonblock or error.errno not in (errno.ENXIO, errno.EAGAIN) or not _is_pipe_or_leased(root, name, error):
+                raise
+        wait_for({}, time.monotonic() + SLICE, ended)
+        if ended():
+            raise WasiError(INTR)
+
+
+def _is_pipe_or_leased(root: int, name: bytes, error: OSError) -> bool:
+    """ENXIO also means a socket, or a device that is not there."""
+    if error.errno == errno.EAGAIN:
+        return True
+    found = open_beneath(root, name, os.O_PATH)
+    try:
+        return stat.S_ISFIFO(os.fstat(found).st_mode)
+    finally:
+        os.close(found)
 
 
 @contextmanager
@@ -140,11 +173,18 @@ def _located(directory: Directory, lookup: int, path: bytes) -> Iterator[int]:
         os.close(found)
 
 
+def _readable(wasi: WasiContext, fd: int) -> Directory:
+    directory = wasi.directory(fd)
+    if not directory.readable:
+        raise WasiError(PERM)
+    return directory
+
+
 def path_filestat_get(
     wasi: WasiContext, memory: GuestMemory, fd: int, lookup: int, path: int, size: int, result: int
 ) -> None:
     check_flags("lookupflags", lookup, LOOKUP_SYMLINK_FOLLOW)
-    with _located(wasi.directory(fd), lookup, memory.path(path, size)) as found:
+    with _located(_readable(wasi, fd), lookup, memory.path(path, size)) as found:
         pack_filestat(memory, result, os.fstat(found))
 
 
@@ -164,7 +204,20 @@ def path_filestat_set_times(
     times = times_from_flags(accessed, modified, flags)
     directory, name = _mutable(wasi, fd), memory.path(path, size)
     with _located(directory, lookup, name) as found:
+        if not directory.files_writable and not stat.S_ISDIR(os.fstat(found).st_mode):
+            raise WasiError(PERM)
         set_times(found, *times)
+
+
+def _same_limits(source: Directory, target: Directory) -> None:
+    """A file must not get other permissions by going elsewhere."""
+    if source.limits != target.limits:
+        raise WasiError(PERM)
+
+
+def _open_as_directory(directory: Directory, path: bytes) -> None:
+    """That a path with a slash at its end names a directory within. The kernel follows links before such a slash wherever they lead."""
+    os.close(open_beneath(directory.fd, path, os.O_PATH | os.O_DIRECTORY))
 
 
 def path_link(
@@ -183,7 +236,11 @@ def path_link(
     if lookup & LOOKUP_SYMLINK_FOLLOW:
         raise WasiError(INVAL)
     old_name, new_name = memory.path(old_path, old_size), memory.path(new_path, new_size)
+    _same_limits(source, target)
     with _parent(source, old_name) as (old_parent, old), _parent(target, new_name) as (new_parent, new):
+        if old.endswith(b"/"):
+            _open_as_directory(source, old_name)
+            raise WasiError(PERM)  # as for all directories
         os.link(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent, follow_symlinks=False)
 
 
@@ -199,6 +256,7 @@ def path_rename(
 ) -> None:
     source, target = _mutable(wasi, old_fd), _mutable(wasi, new_fd)
     old_name, new_name = memory.path(old_path, old_size), memory.path(new_path, new_size)
+    _same_limits(source, target)
     with _parent(source, old_name) as (old_parent, old), _parent(target, new_name) as (new_parent, new):
         os.rename(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)
 
@@ -220,7 +278,11 @@ def path_symlink(
 def path_readlink(
     wasi: WasiContext, memory: GuestMemory, fd: int, path: int, size: int, buffer: int, buffer_size: int, result: int
 ) -> None:
-    with _parent(wasi.directory(fd), memory.path(path, size)) as (parent, name):
+    directory, path_name = _readable(wasi, fd), memory.path(path, size)
+    with _parent(directory, path_name) as (parent, name):
+        if name.endswith(b"/"):
+            _open_as_directory(directory, path_name)
+            raise WasiError(INVAL)  # as for all that is no link
         target = os.readlink(name, dir_fd=parent)
     if target.startswith(b"/"):
         raise WasiError(PERM)

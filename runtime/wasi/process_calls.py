@@ -15,12 +15,14 @@ from .abi import (
     CLOCK_PROCESS_CPUTIME,
     CLOCK_REALTIME,
     CLOCK_THREAD_CPUTIME,
+    INTR,
     NOTSUP,
     WasiError,
 )
 from .context import WasiContext
 from .guest import GuestFault, GuestMemory
 
+_RANDOM_PIECE = 256 << 10  # bytes between two looks whether the call is to end
 _EXIT_STATUS_LIMIT = 126  # higher ones mean something to shells
 
 
@@ -42,8 +44,8 @@ def environ_sizes_get(wasi: WasiContext, memory: GuestMemory, count: int, size: 
 
 def _put_strings(memory: GuestMemory, strings: list[bytes], pointers: int, buffer: int) -> None:
     for string in strings:
-        memory.set_u32(pointers, buffer)
         memory.write(buffer, string + b"\0")
+        memory.set_u32(pointers, buffer)
         pointers += 4
         buffer += len(string) + 1
 
@@ -75,7 +77,12 @@ def clock_time_get(wasi: WasiContext, memory: GuestMemory, clock: int, precision
 
 
 def random_get(wasi: WasiContext, memory: GuestMemory, buffer: int, size: int) -> None:
-    memory.slice(buffer, size)[:] = os.urandom(size)
+    place = memory.slice(buffer, size)
+    for start in range(0, size, _RANDOM_PIECE):
+        piece = place[start : start + _RANDOM_PIECE]
+        piece[:] = os.urandom(len(piece))
+        if wasi.ended():
+            raise WasiError(INTR)
 
 
 def sched_yield(wasi: WasiContext, memory: GuestMemory) -> None:

@@ -17,6 +17,7 @@ _SYS_OPENAT2: Final = 437
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_BENEATH: Final = 0x08
 _MAX_LINKS: Final = 40
+_MOST_TRIES: Final = 100  # somebody may rename for ever
 _AT_EMPTY_PATH: Final = 0x1000
 _PATH_MAX: Final = 4096
 
@@ -37,7 +38,7 @@ def _failed(number: int) -> OSError:
 
 def _openat2(root: int, path: bytes, flags: int, mode: int) -> int:
     how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
-    while True:
+    for _ in range(_MOST_TRIES):
         fd = int(_libc.syscall(_SYS_OPENAT2, root, path, ctypes.byref(how), ctypes.sizeof(how)))
         if fd >= 0:
             return fd
@@ -46,6 +47,7 @@ def _openat2(root: int, path: bytes, flags: int, mode: int) -> int:
             raise _failed(errno.EPERM)
         if number not in (errno.EINTR, errno.EAGAIN):  # EAGAIN: a rename raced with `..`
             raise _failed(number)
+    raise _failed(number)
 
 
 def kernel_resolves() -> bool:

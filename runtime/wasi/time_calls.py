@@ -10,6 +10,7 @@ from .abi import (
     FSTFLAGS_MTIM,
     FSTFLAGS_MTIM_NOW,
     INVAL,
+    PERM,
     WasiError,
 )
 from .context import WasiContext
@@ -45,4 +46,6 @@ def fd_filestat_set_times(
     descriptor = wasi.get(fd)
     if not isinstance(descriptor, (File, Directory)):
         raise WasiError(BADF)
+    if not descriptor.mutable:
+        raise WasiError(PERM)
     set_times(descriptor.fd, *times)
