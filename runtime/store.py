@@ -124,7 +124,6 @@ class StoreData(Unique):
         """An instance is about to be made of a module that defines so many. What the host makes by itself does not count. As in
         Wasmtime, what is counted stays so if something else is refused."""
         limits = self.limits
-        self.table_elements = [0]  # of all tables
         self.instance_count = _counted("instance", self.instance_count, 1, limits.instances)
         self.memory_count = _counted("memory", self.memory_count, memories, limits.memories)
         self.table_count = _counted("table", self.table_count, tables, limits.tables)
