@@ -38,7 +38,7 @@ from brolga import (
 from . import guests, health
 from .arguments import make
 from .chooser import Chooser
-from .disturbances import PACKAGE, Alarm, Interruption, disturbed
+from .disturbances import PACKAGE, Alarm, Interruption, disturbed, starts_a_program
 from .hostile import Hostile
 from .operations import RESULTS, perform
 from .steps import Sequence, Step
@@ -87,6 +87,7 @@ class Execution:
         self.done: Counter[str] = Counter()
         self._log = log
         self._depth = threading.local()
+        self.disturbed = False
 
     # --- All steps --------------------------------------------------------------------------------------------------------
 
@@ -141,6 +142,8 @@ class Execution:
 
     def run_step(self, step: Step) -> None:
         world = self.world
+        if self.disturbed and starts_a_program(step):
+            return
         try:
             target = make(self, step.target) if step.target is not None else None
             args = [make(self, argument) for argument in step.args if argument[0] != "options"]
