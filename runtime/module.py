@@ -22,7 +22,7 @@ from .compilation import Compilation, collector_paused
 from .config import Config
 from .engine import Engine
 from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_numbers
-from .machine.compiling import look_up_while_compiling
+from .machine.compiling import compiling_for_nobody, look_up_while_compiling
 from .machine.memory import address_of
 from .managed import SlottedManaged
 from .text import exact_bytes, naming, to_binary
@@ -143,7 +143,7 @@ class LoadedModule:
 
             if compilation is None:
                 compilation = Compilation(self.decoded, self.settings)
-            with collector_paused():
+            with collector_paused(), compiling_for_nobody():
                 self.space.install_all(compile_functions(compilation, missing, done, 0 if parallel else 1))
             collector_paused.give_memory_back()
 
@@ -358,11 +358,12 @@ def _checked(data: bytes) -> wasm.Module:
     from brolga.jit.wasm.validate import validate
 
     look_up_while_compiling()
-    TIMES.start()
-    decoded = decode(data)
-    TIMES.end(DECODE)
-    validate(decoded)
-    TIMES.end(VALIDATE)
+    with compiling_for_nobody():
+        TIMES.start()
+        decoded = decode(data)
+        TIMES.end(DECODE)
+        validate(decoded)
+        TIMES.end(VALIDATE)
     return decoded
 
 

@@ -7,7 +7,8 @@ signal handlers run; and if the call for which a function is compiled is to end,
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from brolga.ir.work import set_hook
 
@@ -49,5 +50,17 @@ def compile_for(state: StoreState, compile: Callable[[], int]) -> int:
         return compile()
     except CompilationEnded:
         raise interruption(0, state.timed_out) from None
+    finally:
+        _waiting.state = outer
+
+
+@contextmanager
+def compiling_for_nobody() -> Iterator[None]:
+    """Around compiling that no call waits for: a handler of a signal, or a finaliser, may make a module in the middle of compiling for a
+    call, whose end does not concern it."""
+    outer = _waiting.state
+    try:
+        _waiting.state = None
+        yield
     finally:
         _waiting.state = outer

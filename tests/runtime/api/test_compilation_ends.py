@@ -118,6 +118,24 @@ def test_what_runs_meanwhile_may_compile_too(store: Store, module: Module, looks
     assert not looks and _installed(module) == 1
 
 
+def test_modules_that_are_made_meanwhile_do_not_end_with_it(store: Store, module: Module, looks: list[Any]) -> None:
+    """A handler of a signal makes one after it has interrupted the call that waits for the compiler."""
+    data, made = _large_module(_STRAIGHT), []
+
+    def make() -> None:
+        store.interrupt()
+        Module.validate(store.engine, data)
+        other = Module(store.engine, data)
+        other.serialize()
+        made.append(other)
+
+    looks += [lambda: None, make]
+    with pytest.raises(Trap):
+        _call(store, module)
+    assert len(made) == 1 and _installed(made[0]) == 1
+    _call(Store(store.engine), made[0])
+
+
 def test_other_threads_run_meanwhile(store: Store, module: Module, looks: list[Any]) -> None:
     """The look that hands over is Python code, in a compiled compiler too."""
     turn, done = threading.Event(), threading.Event()
