@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import json
 import os
 import re
@@ -26,7 +27,7 @@ from .execution import Execution
 from .steps import Sequence, Step
 from .world import World
 
-HANG_SECONDS: Final = 10.0  # without a new step
+HANG_SECONDS: Final = 10.0  # without a new step, on a machine with nothing else to do
 MEMORY_LIMIT: Final = 800 << 20  # bytes of data of a process
 POLL_SECONDS: Final = 0.01
 
@@ -56,6 +57,7 @@ class Outcome:
 
 def prepare() -> None:
     """What all processes need, made once. Nothing of the machine starts in this process."""
+    importlib.import_module("brolga.jit.compile")  # a second, which would be each one's first
     execution.prepare()
     health.BINARY = execution.BINARIES["traps"]
 
@@ -170,7 +172,7 @@ def _look(child: _Child, seconds: float) -> Outcome | None:
             size = 0
         if size != child.size:
             child.size, child.since = size, now
-        if now - child.since < seconds:
+        if now - child.since < seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)):
             return None
         hangs = True
         os.kill(child.pid, signal.SIGABRT)  # faulthandler says where
