@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from operator import methodcaller
 from typing import Final, final
 from weakref import ref
 
@@ -55,9 +56,16 @@ class _Pause(ctypes.Structure):
     """While one of these lives, the collector is off."""
 
 
-# A C function as the callback of a weak reference, which it is given: no Python code runs, which an exception of a signal handler
-# could keep from doing its work.
-_enable_collector: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(("PyGC_Enable", ctypes.pythonapi))
+class _PauseRef(ref[_Pause]):
+    """Enables the collector when the pause is gone."""
+
+    __slots__ = ()
+    enable_collector = staticmethod(gc.enable)
+
+
+# The callback of such a reference, which it is given. No Python code runs, which an exception of a signal handler could keep from doing its
+# work, and nothing is allocated, which could fail.
+_enable_collector: Final = methodcaller("enable_collector")
 
 
 @final
@@ -72,7 +80,7 @@ class _CollectorPause:
     __slots__ = ("_pause", "large")
 
     def __init__(self) -> None:
-        self._pause: ref[_Pause] | None = None
+        self._pause: _PauseRef | None = None
         self.large = False  # something large has been compiled meanwhile
 
     def __call__(self) -> memoryview:
@@ -85,7 +93,7 @@ class _CollectorPause:
         pause = _Pause()
         try:
             if gc.isenabled():
-                self._pause = ref(pause, _enable_collector)
+                self._pause = _PauseRef(pause, _enable_collector)
                 gc.disable()
             return pause
         except BaseException:  # its traceback may be kept, and this frame with it

@@ -144,3 +144,19 @@ def test_the_collector_is_on_after_an_exception_at_any_bytecode() -> None:
         for step in (3989, 199, 17, 1):  # to the last of all
             last = check(numbers(step=step, first=last), 100)
     assert len(kept) > 20
+
+
+def test_the_collector_is_on_after_allocations_that_fail() -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    for first in range(1, 40):
+        for count in (1, 2, 5):
+            try:
+                testcapi.set_nomemory(first, first + count)
+                try:
+                    with collector_paused():
+                        pass
+                finally:
+                    testcapi.remove_mem_hooks()
+            except MemoryError:
+                pass
+            assert gc.isenabled(), (first, count)
