@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, cast, final
 
-from brolga.ir.errors import LinkError, WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, LinkError, WasmtimeError
 from brolga.jit.wasm import types as wasm
 
+from .arguments import buffer_of, described, index_of, refuse_second_init, unmade
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData, set_global
 from .instance import InstanceData, instantiate
@@ -49,7 +49,7 @@ class BoundFunc(EntryPoint):
         func = cls.__new__(cls)
         func._type = type
         func.__name__ = name
-        func.bind(store._machine, record, type, store, store, bound=True)
+        func._lead(store._machine, record, type, store, store, bound=True)
         return func
 
     if TYPE_CHECKING:
@@ -84,15 +84,20 @@ class _ExportedFunc(EntryPoint):
         func = cls.__new__(cls)
         func.__name__ = name
         func._class = owner
-        func.bind_method(machine, type, owner, place)
+        func._lead_method(machine, type, owner, place)
         return func
 
     def __get__(self, instance: object, owner: object = None) -> Any:
         if instance is None:
             return self
-        if not isinstance(instance, BoundInstance) or not isinstance(instance, self._class):
-            raise TypeError(f"{self!r} does not belong to {instance!r}")
-        return instance._exports[self.__name__]
+        if not issubclass(type(instance), self._class):
+            raise ArgumentTypeError(f"{self!r} does not belong to {described(instance)}")
+        assert isinstance(instance, BoundInstance)
+        try:
+            exports = instance._exports
+        except AttributeError:
+            raise unmade(instance) from None
+        return exports[self.__name__]
 
     def __repr__(self) -> str:
         return f"<wasm function {self.__name__} of instances: {self._entry_type}>"
@@ -120,7 +125,7 @@ class BoundMemory(_Exporter):
     _block: MemoryBlock | None
 
     def __init__(self) -> None:
-        raise TypeError("memories are made by instances")
+        raise ArgumentTypeError("memories are made by instances")
 
     @classmethod
     def _of(cls, store: Store, memory: MemoryData) -> Self:
@@ -151,11 +156,11 @@ class BoundMemory(_Exporter):
         view = self._memory._view  # None if the memory has grown or is closed
         if view is None:
             view = self._live()
-        return bytes(view[index]) if isinstance(index, slice) else view[operator.index(index)]
+        return bytes(view[index]) if isinstance(index, slice) else view[index_of(index)]
 
     def __setitem__(self, index: int | slice, value: Any) -> None:
         if not isinstance(index, slice):
-            index = operator.index(index)
+            index = index_of(index)
         memory = self._memory
         view = memory._view
         if view is None or memory.store_data.running:
@@ -165,13 +170,13 @@ class BoundMemory(_Exporter):
 
     def read(self, start: int | None = 0, stop: int | None = None) -> bytes:
         """A copy of the bytes [start:stop]."""
-        start, stop = (place if place is None else operator.index(place) for place in (start, stop))
+        start, stop = (place if place is None else index_of(place) for place in (start, stop))
         return bytes(self._live()[start:stop])
 
     def write(self, start: int, data: bytes | bytearray | memoryview) -> None:
         """Put bytes at `start`. IndexError if they do not fit."""
-        start = operator.index(start)
-        with memoryview(data) as source:
+        start = index_of(start)
+        with buffer_of(data) as source:
             given = source.cast("B") if source.c_contiguous else source.tobytes()
             enter(self._store, self._memory.store_data)
             view = self._memory.view()
@@ -187,7 +192,7 @@ class BoundMemory(_Exporter):
 
     def grow(self, pages: int) -> int:
         """Add pages; returns the size before."""
-        pages = operator.index(pages)  # first: it may be an object that closes the store
+        pages = index_of(pages)  # first: it may be an object that closes the store
         if pages < 0:
             raise WasmtimeError("cannot grow by negative amount")
         enter(self._store, self._memory.store_data)
@@ -207,6 +212,7 @@ class BoundTable:
     __slots__ = ("_store", "_table")
 
     def __init__(self, store: Store, table: TableData) -> None:
+        refuse_second_init(self, "_table")
         self._store = store
         self._table = table
 
@@ -214,7 +220,7 @@ class BoundTable:
         return self._table.length
 
     def _checked(self, index: int) -> int:
-        index = operator.index(index)
+        index = index_of(index)
         length = self._table.length
         if not -length <= index < length:
             raise IndexError("table index out of range")
@@ -224,7 +230,7 @@ class BoundTable:
         index = self._checked(index)  # first: it may be an object that closes the store
         store = enter(self._store, self._table.store_data)
         item = from_bits(self._table.element, self._table.get(index), store)
-        return BoundFunc._of(store, item._record, item._type, "") if isinstance(item, Func) else item
+        return BoundFunc._of(store, item._record, item._type, "") if type(item) is Func else item
 
     def __setitem__(self, index: int, value: Any) -> None:
         index = self._checked(index)
@@ -240,7 +246,7 @@ class BoundTable:
 
     def grow(self, count: int, value: Any = None) -> int:
         """Add elements; returns the length before."""
-        count = operator.index(count)
+        count = index_of(count)
         return grow_table(enter(self._store, self._table.store_data), self._table, count, value)
 
 
@@ -251,6 +257,7 @@ class BoundGlobal:
     __slots__ = ("_global", "_store")
 
     def __init__(self, store: Store, data: GlobalData) -> None:
+        refuse_second_init(self, "_global")
         self._store = store
         self._global = data
 
@@ -278,6 +285,7 @@ class _Records:
 
 
 _set_records = _Records.__dict__["_records"].__set__
+_get_records = _Records.__dict__["_records"].__get__
 _set_store = _Records.__dict__["_store"].__set__
 for _slot in _Records.__slots__:
     delattr(_Records, _slot)
@@ -296,6 +304,12 @@ class BoundInstance(_Records):
     _owner: Store
 
     def __init__(self, store: Store, data: InstanceData) -> None:
+        try:
+            _get_records(self)
+        except AttributeError:  # as it is to be
+            pass
+        else:
+            raise WasmtimeError("this instance has been made already")
         exports = {export.name: _bind(store, data, export) for export in data.module.decoded.exports}
         records = [f._entry_record.to_bytes(8, "little") for f in exports.values() if isinstance(f, BoundFunc)]
         _set_records(self, b"".join(records))
@@ -375,8 +389,7 @@ def bind_instance(module: Module, store: Store | None, imports: Imports, wasi: W
     """Instantiate `module`: what `load` does when it has the module."""
     decoded = module.decoded
     if store is None:
-        spaces = [space for space in imports.values() if isinstance(space, BoundInstance)]
-        store = spaces[0]._owner if spaces else Store(module.engine)
+        store = store_of_spaces(imports) or Store(module.engine)
     uses_wasi = MODULE_NAME not in imports and any(wanted.module == MODULE_NAME for wanted in decoded.imports)
     if wasi is None and uses_wasi and store._data.wasi is None:
         wasi = WasiConfig()
@@ -388,29 +401,45 @@ def bind_instance(module: Module, store: Store | None, imports: Imports, wasi: W
     return _class_of(module)(store, instantiate(store, module._loaded, items))
 
 
+def store_of_spaces(imports: Imports) -> Store | None:
+    """The store of the first instance whose exports are imported."""
+    for space in imports.values():
+        if issubclass(type(space), BoundInstance):
+            owner: Store = space._owner
+            return owner
+    return None
+
+
 def _importable(store: Store, imports: Imports, wanted: wasm.Import) -> Importable:
     """What is given for an import, as an object of the store."""
+    name = wanted.name
     space = imports.get(wanted.module)
     if space is None and wanted.module == MODULE_NAME and wanted.name in FUNCTIONS:
         return FUNCTIONS[wanted.name]
     try:
-        item = space[wanted.name] if isinstance(space, (Mapping, BoundInstance)) else getattr(space, wanted.name)
+        if issubclass(type(space), (Mapping, BoundInstance)):
+            item = cast(Any, space)[name]
+        elif space is None or (name.startswith("__") and name.endswith("__")):
+            raise KeyError(name)  # what Python itself calls by name is not for modules, which may name anything
+        else:
+            item = getattr(space, name)
     except (KeyError, AttributeError):
         raise LinkError(f"unknown import: `{wanted.shown}` has not been defined") from None
-    if isinstance(item, BoundFunc):
+    kind = type(item)  # not what it says that it is
+    if issubclass(kind, BoundFunc):
         owner = item._entry_owner
         assert isinstance(owner, Store)
         return Func._of(owner, item._entry_record, item._type)
-    if isinstance(item, BoundMemory):
+    if issubclass(kind, BoundMemory):
         return Memory._wrap(item._memory)
-    if isinstance(item, BoundTable):
+    if issubclass(kind, BoundTable):
         return Table._wrap(item._table)
-    if isinstance(item, BoundGlobal):
+    if issubclass(kind, BoundGlobal):
         return Global._wrap(item._global)
-    if isinstance(wanted.type, wasm.FuncType) and not isinstance(item, Func) and callable(item):
+    if isinstance(wanted.type, wasm.FuncType) and not issubclass(kind, Func) and callable(item):
         return HostDefinition(FuncType._wrap(wanted.type), item, False)
-    if isinstance(wanted.type, wasm.GlobalType) and not isinstance(item, Global):
+    if isinstance(wanted.type, wasm.GlobalType) and not issubclass(kind, Global):
         return Global(store, GlobalType(ValType._of(wanted.type.type), wanted.type.mutable), item)
-    if not isinstance(item, (Func, Memory, Table, Global)):
-        raise TypeError(f"{item!r} cannot be imported as `{wanted.shown}`")
-    return item
+    if not issubclass(kind, (Func, Memory, Table, Global)):
+        raise ArgumentTypeError(f"{described(item)} cannot be imported as `{wanted.shown}`")
+    return cast("Importable", item)

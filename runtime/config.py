@@ -11,6 +11,7 @@ from typing import Final
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.transformations import mask_of
 
+from .arguments import bool_of, int_of, list_of, refuse_second_init, text_of
 from .cache import CodeCache, default_directory, read_configuration
 from .managed import Consumable
 
@@ -20,22 +21,16 @@ def write_only(setter: Callable[..., None]) -> property:
     return property(None, setter, None, setter.__doc__)
 
 
-def _bool(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError("expected a bool")
-    return value
-
-
 def _harmless() -> property:
     def setter(self: object, enable: bool) -> None:
-        _bool(enable)
+        bool_of(enable)
 
     return property(None, setter, None, "Accepted, without effect on what a program computes.")
 
 
 def _absent(name: str) -> property:
     def setter(self: object, enable: bool) -> None:
-        if _bool(enable):
+        if bool_of(enable):
             raise WasmtimeError(f"{name} is not supported")
 
     return property(None, setter, None, "Not implemented: may only be set to False.")
@@ -43,8 +38,7 @@ def _absent(name: str) -> property:
 
 def _number() -> property:
     def setter(self: object, size: int) -> None:
-        if not isinstance(size, int):
-            raise TypeError("expected an int")
+        int_of(size)
 
     return property(None, setter, None, "A number of bytes: accepted, without effect on what a program computes.")
 
@@ -75,6 +69,7 @@ class Config(Consumable):
     )
 
     def __init__(self) -> None:
+        refuse_second_init(self, "_platform")
         self._platform = ""
         self._cache = next(iter(_default_caches), None)
         self._eager = False
@@ -90,6 +85,7 @@ class Config(Consumable):
     @write_only
     def platform(self, name: str) -> None:
         """Which platform layer runs the code: `linux` (the default where it works) or `minimal`."""
+        name = text_of(name)
         if name not in ("linux", "minimal"):
             raise WasmtimeError(f"unknown platform: {name}")
         self._platform = name
@@ -97,17 +93,19 @@ class Config(Consumable):
     @write_only
     def eager(self, enable: bool) -> None:
         """Whether modules are compiled as a whole when they are made, and not each function when it is first called."""
-        self._eager = _bool(enable)
+        self._eager = bool_of(enable)
 
     @write_only
     def strategy(self, strategy: str) -> None:
         """`auto` or `cranelift`: there is one compiler."""
+        strategy = text_of(strategy)
         if strategy not in ("auto", "cranelift"):
             raise WasmtimeError(f"unknown strategy: {strategy}")
 
     @write_only
     def cranelift_opt_level(self, opt_level: str) -> None:
         """`none`, `speed` or `speed_and_size`."""
+        opt_level = text_of(opt_level)
         if opt_level not in ("none", "speed", "speed_and_size"):
             raise WasmtimeError(f"unknown opt level: {opt_level}")
         self._opt_level = 0 if opt_level == "none" else 2
@@ -115,8 +113,9 @@ class Config(Consumable):
     @write_only
     def optimizations_off(self, names: Iterable[str]) -> None:
         """The transformations that the compiler is to do without: names of docs/transformations.md."""
+        wanted = [text_of(name) for name in list_of(names, "names of transformations")]
         try:
-            self._off = mask_of(names)
+            self._off = mask_of(wanted)
         except ValueError as error:
             raise WasmtimeError(str(error)) from error
 
@@ -124,6 +123,7 @@ class Config(Consumable):
     def profiler(self, profiler: str) -> None:
         """`none`, or `perfmap`: tell `perf` the names of functions, in the file /tmp/perf-PID.map. It looks there only if
         BROLGA_WITHOUT=memfd is in the environment, so that code lies in anonymous memory."""
+        profiler = text_of(profiler)
         if profiler in ("jitdump", "vtune"):
             raise WasmtimeError(f"the profiler {profiler} is not supported")
         if profiler not in ("none", "perfmap"):
@@ -133,31 +133,28 @@ class Config(Consumable):
     @write_only
     def parallel_compilation(self, enable: bool) -> None:
         """Whether modules that are compiled as a whole are compiled on all cores, if they are large: by default they are."""
-        self._parallel = _bool(enable)
+        self._parallel = bool_of(enable)
 
     @write_only
     def cache(self, enabled: bool | str) -> None:
         """Keep compiled code on disk: True for the user's cache, or the path of a TOML file that describes one."""
-        if not isinstance(enabled, (bool, str)):
-            raise TypeError("expected string or bool")
+        if enabled is not True and enabled is not False:
+            self._cache = read_configuration(text_of(enabled, "string or bool"))
+            return
         if enabled is False:
             raise WasmtimeError("caching cannot be explicitly disabled")
-        self._cache = CodeCache(default_directory()) if enabled is True else read_configuration(enabled)
+        self._cache = CodeCache(default_directory())
 
     @write_only
     def max_wasm_stack(self, size: int) -> None:
         """How many bytes of stack a call from outside may use, those that it leads to in the same store included, before
         it traps: at most 2 MiB. On the platform `minimal` what host functions in between use counts, too."""
-        if not isinstance(size, int):
-            raise TypeError("expected an int")
-        self._max_stack = size
+        self._max_stack = int_of(size)
 
     @write_only
     def consume_fuel(self, instances: bool) -> None:
         """Whether code uses up fuel as it runs, and traps when there is none left: see `Store.set_fuel`."""
-        if not isinstance(instances, bool):
-            raise TypeError("expected an bool")
-        self._fuel = instances
+        self._fuel = bool_of(instances, "an bool")  # the message of the package `wasmtime`
 
     @write_only
     def epoch_interruption(self, enabled: bool) -> None:
@@ -167,28 +164,22 @@ class Config(Consumable):
     @write_only
     def shared_memory(self, enable: bool) -> None:
         """Whether `SharedMemory` objects can be made."""
-        self._shared_memory = _bool(enable)
+        self._shared_memory = bool_of(enable)
 
     @write_only
     def target(self, triple: str) -> None:
         """The target that code is made for: x86-64 Linux, and nothing else."""
-        if not isinstance(triple, str):
-            raise TypeError("expected a str")
+        triple = text_of(triple)
         if triple.split("-")[0] != "x86_64" or "linux" not in triple.split("-"):
             raise WasmtimeError(f"Unrecognized architecture: {triple}")
 
     def cranelift_flag_enable(self, flag: str) -> None:
         """Flags of another compiler: refused."""
-        if not isinstance(flag, str):
-            raise TypeError("expected a str")
-        raise WasmtimeError(f"there is no compiler flag `{flag}`")
+        raise WasmtimeError(f"there is no compiler flag `{text_of(flag)}`")
 
     def cranelift_flag_set(self, key: str, value: str) -> None:
         """Flags of another compiler: refused, but for `opt_level`."""
-        if not isinstance(key, str):
-            raise TypeError("expected a str for key")
-        if not isinstance(value, str):
-            raise TypeError("expected a str for value")
+        key, value = text_of(key, "a str for key"), text_of(value, "a str for value")
         if key != "opt_level":
             raise WasmtimeError(f"there is no compiler flag `{key}`")
         self.cranelift_opt_level = value
@@ -196,7 +187,7 @@ class Config(Consumable):
     @write_only
     def signals_based_traps(self, enable: bool) -> None:
         """Whether traps arrive as signals. False selects the platform `minimal`."""
-        if not _bool(enable):
+        if not bool_of(enable):
             self._platform = "minimal"
 
     # Options that change nothing about what a program computes here: any bool is accepted.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, final
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.transformations import mask_of
 
+from .arguments import instance_of, refuse_second_init
 from .cache import wants_compiler
 from .config import Config
 from .machine import Machine, machine
@@ -83,10 +84,8 @@ class Engine(SlottedManaged):
     __slots__ = ("cache", "eager", "epoch", "machine", "max_stack", "parallel", "perf_map", "settings", "shared_memory")
 
     def __init__(self, config: Config | None = None) -> None:
-        if config is None:
-            config = Config()
-        elif not isinstance(config, Config):
-            raise TypeError("expected Config")
+        refuse_second_init(self, "machine")
+        config = Config() if config is None else instance_of(Config, config, "Config")
         self.machine: Machine = machine(config._platform or os.environ.get("BROLGA_PLATFORM", "linux"))
         self.settings = self.machine.settings(config._opt_level, off=config._off | _off_by_environment())
         self.settings.check_facts = os.environ.get("BROLGA_CHECK", "") not in ("", "0")

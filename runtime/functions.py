@@ -7,15 +7,16 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
-from brolga.ir.errors import ClosedError, LimitError, WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, ClosedError, LimitError, WasmtimeError
 from brolga.ir.trap_codes import TRAP_MESSAGES
 from brolga.jit.vmctx import FUNC_SIGNATURE
 from brolga.jit.wasm import types as wasm
 from brolga.jit.wasm.limits import MAX_PARAMS, MAX_RESULTS
 
 from . import machine
+from .arguments import callable_of, described, instance_of, refuse_second_init, text_of, unmade
 from .machine import EntryPoint, HostFunction, Site, enable_vectorcall, is_async
-from .store import Store, StoreData, Storelike, same_store
+from .store import StandsForStore, Store, StoreData, Storelike, same_store
 from .trap import Trap, WasmTimeout
 from .types import FuncType
 
@@ -37,8 +38,8 @@ class Func(EntryPoint):
     def __init__(self, store: Storelike, ty: FuncType, func: Callable[..., Any], access_caller: bool = False) -> None:
         """A function of type `ty` that calls the Python function `func`, with a `Caller` as first argument if
         `access_caller`."""
-        if not isinstance(store, Store):
-            raise TypeError("expected a Store")
+        refuse_second_init(self, "_record")
+        store = instance_of(Store, store, "a Store")._store
         definition = HostDefinition(ty, func, access_caller)
         host = definition.function(store)
         store._hosts.append(host)
@@ -60,7 +61,7 @@ class Func(EntryPoint):
         self._record = record
         self._type = type
         self._store_data = store._data
-        self.bind(store._machine, record, type, store, store)
+        self._lead(store._machine, record, type, store, store)
         store._data.funcs[record] = weakref.ref(self)
 
     if TYPE_CHECKING:
@@ -73,8 +74,12 @@ class Func(EntryPoint):
         return await self._call_async((store, *params), timeout)
 
     def type(self, store: Storelike) -> FuncType:
+        try:
+            type = self._type
+        except AttributeError:
+            raise unmade(self) from None
         same_store(store, self._store_data)
-        return FuncType._wrap(self._type)
+        return FuncType._wrap(type)
 
 
 @final
@@ -84,15 +89,13 @@ class HostDefinition:
     __slots__ = ("_access_caller", "_function", "type")
 
     def __init__(self, ty: FuncType, function: Callable[..., Any], access_caller: bool) -> None:
-        if not isinstance(ty, FuncType):
-            raise TypeError("expected a FuncType")
-        if not callable(function):
-            raise TypeError("expected a callable")
+        ty = instance_of(FuncType, ty, "a FuncType")
+        function = callable_of(function)
         if len(ty._type.params) > MAX_PARAMS or len(ty._type.results) > MAX_RESULTS:  # as in modules
             raise LimitError(f"a function has at most {MAX_PARAMS} parameters and {MAX_RESULTS} results")
         self.type = ty._type
         self._function = function
-        self._access_caller = access_caller
+        self._access_caller = bool(access_caller)
 
     @property
     def needs_instance(self) -> bool:
@@ -134,7 +137,7 @@ def _with_caller(
 
 
 @final
-class Caller:
+class Caller(StandsForStore):
     """Who called a host function: stands for the store while the call lasts, and has the exports of the calling instance."""
 
     __slots__ = ("_caller_store", "_instance")
@@ -145,9 +148,13 @@ class Caller:
 
     @property
     def _store(self) -> Store:
-        if self._caller_store is None:
+        try:
+            store = self._caller_store
+        except AttributeError:
+            store = None
+        if store is None:
             raise ClosedError("caller is no longer valid")
-        return self._caller_store
+        return store
 
     @property
     def _data(self) -> StoreData:
@@ -166,6 +173,7 @@ class Caller:
 
     def get(self, name: str) -> AsExtern | None:
         """The export of that name of the calling instance, or None."""
+        name = text_of(name)
         if self._instance is None or self._caller_store is None:
             return None
         return self._instance.export(self._caller_store, name)
@@ -173,6 +181,12 @@ class Caller:
     def data(self) -> Any:
         """The user's data of the store."""
         return self._store.data()
+
+
+# The slots themselves, whatever classes derived from Func have under these names.
+_func_data: Callable[[object], StoreData] = Func.__dict__["_store_data"].__get__
+_func_record: Callable[[object], int] = Func.__dict__["_record"].__get__
+_class_of = type
 
 
 def reference_to_python(store: Any, bits: int, type: int) -> object:
@@ -197,11 +211,18 @@ def reference_from_python(store: Any, value: object, type: int) -> int:
         return data.externs.number(value)
     if value is None:
         return 0
-    if not isinstance(value, Func):
-        raise TypeError(f"don't know how to convert {value!r} to funcref")
-    if value._store_data is not data:
+    try:
+        if _class_of(value) is Func:  # not `isinstance`: what is returned is an address
+            func_data, record = value._store_data, value._record
+        elif issubclass(_class_of(value), Func):
+            func_data, record = _func_data(value), _func_record(value)
+        else:
+            raise ArgumentTypeError(f"don't know how to convert {described(value)} to funcref")
+    except AttributeError as error:
+        raise error if isinstance(error, ArgumentTypeError) else unmade(value) from None
+    if func_data is not data:
         raise WasmtimeError("function used with the wrong store")
-    return value._record
+    return record
 
 
 def _make_trap(code: int, sites: list[Site], address: int, timed_out: bool) -> Trap:
@@ -211,12 +232,12 @@ def _make_trap(code: int, sites: list[Site], address: int, timed_out: bool) -> T
     return trap
 
 
-def _add_sites(exception: BaseException, sites: list[Site]) -> None:
+def _add_sites(exception: Any, sites: list[Site]) -> None:
     """A trap raised by a host function or a builtin gets the frames that it leaves through."""
-    if isinstance(exception, Trap):
+    if issubclass(type(exception), Trap):
         code, crossed = exception._origin
         if not crossed:
-            exception._origin = code, sites
+            object.__setattr__(exception, "_origin", (code, sites))  # its class may have a way of its own
 
 
 machine.set_reference_converters(reference_to_python, reference_from_python)

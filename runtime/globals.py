@@ -9,8 +9,9 @@ from typing import Any, Final, final
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, I32, I64
 
+from .arguments import instance_of, refuse_second_init
 from .machine import from_bits
-from .store import Store, StoreData, Storelike, enter, same_store
+from .store import Store, StoreData, Storelike, enter, same_store, store_of
 from .types import GlobalType, ValType
 from .values import value_to_bits
 
@@ -78,9 +79,9 @@ class Global:
     __slots__ = ("_global",)
 
     def __init__(self, store: Storelike, ty: GlobalType, val: Any) -> None:
-        if not isinstance(ty, GlobalType):
-            raise TypeError("expected a GlobalType")
-        owner = store._store
+        refuse_second_init(self, "_global")
+        ty = instance_of(GlobalType, ty, "a GlobalType")
+        owner = store_of(store)
         bits = value_to_bits(owner, ty.content._code, val)
         cell = ctypes.c_uint64(bits)
         self._global = GlobalData(owner._data, ty.content._code, ty.mutable, ctypes.addressof(cell), cell)
@@ -119,4 +120,4 @@ class Global:
                 enter(store, data.store_data)
             data.integer.value = val  # its lowest bits
             return
-        set_global(store._store, data, val)
+        set_global(store_of(store), data, val)

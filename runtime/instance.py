@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from brolga.ir import trap_codes
-from brolga.ir.errors import LinkError, WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, LinkError, WasmtimeError
 from brolga.jit.settings import BOUNDS_GUARD
 from brolga.jit.vmctx import (
     CTX_ACTIVATION,
@@ -24,6 +24,7 @@ from brolga.jit.vmctx import (
 )
 from brolga.jit.wasm import types as wasm
 
+from .arguments import instance_of, list_of, refuse_second_init
 from .builtins import builtin_table
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
@@ -32,7 +33,7 @@ from .machine.lifetime import Unique
 from .machine.memory import address_of
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
-from .store import Store, StoreData, Storelike, same_store
+from .store import Store, StoreData, Storelike, same_store, store_of
 from .table import Table, TableData
 from .trap import Trap
 from .wasi.function import WasiFunction
@@ -466,8 +467,9 @@ def _instantiate(store: Store, module: LoadedModule, imports: Sequence[Importabl
 
 def check_extern(item: object) -> None:
     """TypeError unless it is something that a linker or an instance takes."""
-    if not isinstance(item, (Func, Table, Memory, Global)) and not isinstance(item, _unsupported()):
-        raise TypeError("expected a Func, Global, Memory, SharedMemory, Tag, or Table")
+    kind = type(item)  # not what it says that it is
+    if not issubclass(kind, (Func, Table, Memory, Global)) and not issubclass(kind, _unsupported()):
+        raise ArgumentTypeError("expected a Func, Global, Memory, SharedMemory, Tag, or Table")
 
 
 @final
@@ -479,11 +481,13 @@ class Instance:
     def __init__(self, store: Storelike, module: Module, imports: Sequence[AsExtern]) -> None:
         """Instantiate with `imports` in the order of the module's. Raises LinkError if they do not fit, Trap if
         initialisation traps, and what the start function raises."""
-        if not isinstance(module, Module):
-            raise TypeError("expected a `Module`")
-        for item in imports:
+        refuse_second_init(self, "_data")
+        module = instance_of(Module, module, "a `Module`")
+        owner = store_of(store)
+        items = list_of(imports, "a sequence of imports")
+        for item in items:
             check_extern(item)
-        self._data = instantiate(store._store, module._loaded, imports)
+        self._data = instantiate(owner, module._loaded, items)
         self._exports: InstanceExports | None = None
 
     @classmethod

@@ -10,6 +10,7 @@ from brolga.ir.errors import LinkError, WasmtimeError
 from brolga.ir.text import printable
 from brolga.jit.wasm import types as wasm
 
+from .arguments import instance_of, refuse_second_init, text_of
 from .config import write_only
 from .engine import Engine
 from .functions import Func, HostDefinition
@@ -18,7 +19,7 @@ from .instance import Instance, check_engine, check_extern, instantiate
 from .managed import SlottedManaged
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
-from .store import Store, Storelike
+from .store import Store, Storelike, store_of
 from .table import Table, TableData
 from .trap import Trap
 from .types import FuncType, GlobalType, ValType
@@ -43,9 +44,8 @@ class Linker(SlottedManaged):
     __slots__ = ("_definitions", "_shadowing", "engine")
 
     def __init__(self, engine: Engine) -> None:
-        if not isinstance(engine, Engine):
-            raise TypeError("expected an Engine")
-        self.engine = engine
+        refuse_second_init(self, "_definitions")
+        self.engine = instance_of(Engine, engine, "an Engine")
         self._definitions: dict[tuple[str, str], Importable] = {}
         self._shadowing = False
 
@@ -55,12 +55,14 @@ class Linker(SlottedManaged):
         self._shadowing = bool(allow)
 
     def _add(self, module: str, name: str, item: Importable) -> None:
+        module, name = text_of(module), text_of(name)
         if not self._shadowing and (module, name) in self._definitions:
             raise LinkError(f"import of `{printable(module)}::{printable(name)}` defined twice")
         self._definitions[module, name] = item
 
     def define(self, store: Storelike, module: str, name: str, item: AsExtern) -> None:
         """Give a name to an object of the store."""
+        store_of(store)
         check_extern(item)
         self._add(module, name, item)
 
@@ -72,8 +74,8 @@ class Linker(SlottedManaged):
 
     def define_instance(self, store: Storelike, name: str, instance: Instance) -> None:
         """Define all exports of an instance under the module name `name`."""
-        if not isinstance(instance, Instance):
-            raise TypeError("expected an `Instance`")
+        instance = instance_of(Instance, instance, "an `Instance`")
+        name = text_of(name)
         for export, item in instance.exports(store).items():
             self._add(name, export, item)
 
@@ -86,8 +88,9 @@ class Linker(SlottedManaged):
     def define_module(self, store: Storelike, name: str, module: Module) -> None:
         """Define the exports of a module, instantiated now. If it is a WASI command (it exports `_start`), each call of
         an exported function gets an instance of its own."""
-        if not isinstance(module, Module):
-            raise TypeError("expected a `Module`")
+        module = instance_of(Module, module, "a `Module`")
+        name = text_of(name)
+        store_of(store)
         if not any(export.name == "_start" for export in module.decoded.exports):
             instance = self.instantiate(store, module)
             self.define_instance(store, name, instance)
@@ -104,14 +107,12 @@ class Linker(SlottedManaged):
 
     def instantiate(self, store: Storelike, module: Module) -> Instance:
         """A new instance whose imports are what is defined here."""
-        if not isinstance(module, Module):
-            raise TypeError("expected a `Module`")
-        return Instance._wrap(instantiate(store._store, module._loaded, self._resolve(module)))
+        module = instance_of(Module, module, "a `Module`")
+        return Instance._wrap(instantiate(store_of(store), module._loaded, self._resolve(module)))
 
     def instantiate_pre(self, module: Module) -> InstancePre:
         """Look the imports up once, to instantiate several times."""
-        if not isinstance(module, Module):
-            raise TypeError("expected a `Module`")
+        module = instance_of(Module, module, "a `Module`")
         return InstancePre._of(module, self._resolve(module))
 
     def _resolve(self, module: Module) -> list[Importable]:
@@ -125,22 +126,24 @@ class Linker(SlottedManaged):
 
     def get(self, store: Storelike, module: str, name: str) -> AsExtern:
         """What is defined under that name."""
-        item = self._definitions.get((module, name))
+        owner = store_of(store)
+        item = self._definitions.get((text_of(module), text_of(name)))
         if item is None:
             raise WasmtimeError("item not defined in linker")
         if isinstance(item, WasiFunction):
             raise WasmtimeError("functions of WASI can only be called by instances, on whose memory they work")
-        return _bound(store._store, item) if isinstance(item, HostDefinition) else item
+        return _bound(owner, item) if isinstance(item, HostDefinition) else item
 
     def get_default(self, store: Storelike, name: str) -> Func:
         """The default export of a module defined here: the export named "", `_start`, or else a function of nothing."""
+        name = text_of(name)
         for candidate in ("", "_start"):
             item = self._definitions.get((name, candidate))
             if item is not None:
                 found = self.get(store, name, candidate)
                 if isinstance(found, Func):
                     return found
-        return Func(store._store, FuncType([], []), lambda: None)
+        return Func(store_of(store), FuncType([], []), lambda: None)
 
     def define_unknown_imports_as_traps(self, module: Module) -> None:
         """Define the functions that `module` imports and that are not defined here as ones that trap."""
@@ -151,13 +154,12 @@ class Linker(SlottedManaged):
     def define_unknown_imports_as_default_values(self, store: Storelike, module: Module) -> None:
         """Define what `module` imports and is not defined here: functions that return zero and null, objects of the least
         size with such contents."""
-        owner = store._store
+        owner = store_of(store)
         for wanted, type in self._unknown(module):
             self._add(wanted.module, wanted.name, _default(owner, type))
 
     def _unknown(self, module: Module) -> Iterator[tuple[wasm.Import, wasm.ExternType]]:
-        if not isinstance(module, Module):
-            raise TypeError("expected a `Module`")
+        module = instance_of(Module, module, "a `Module`")
         for wanted in module.decoded.imports:
             if (wanted.module, wanted.name) not in self._definitions:
                 yield wanted, wanted.type
@@ -186,7 +188,7 @@ class InstancePre(SlottedManaged):
 
     def instantiate(self, store: Storelike) -> Instance:
         """A new instance in the store."""
-        return Instance._wrap(instantiate(store._store, self._loaded, self._imports))
+        return Instance._wrap(instantiate(store_of(store), self._loaded, self._imports))
 
 
 def _bound(store: Store, definition: HostDefinition) -> Func:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import operator
 import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
 
+from .arguments import index_of, instance_of, refuse_second_init
 from .machine import ClosedMemory, MemoryBlock
 from .machine.changes import DONE, REFUSED, slot_offset
-from .store import StoreData, Storelike, enter, same_store
+from .store import StoreData, Storelike, enter, same_store, store_of
 from .types import Limits, MemoryType
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ class Memory:
     __slots__ = ("_memory",)
 
     def __init__(self, store: Storelike, ty: MemoryType) -> None:
-        if not isinstance(ty, MemoryType):
-            raise TypeError("expected a MemoryType")
+        refuse_second_init(self, "_memory")
+        ty = instance_of(MemoryType, ty, "a MemoryType")
         limits = ty.limits
         if not 0 <= limits.min <= MAX_PAGES:
             raise WasmtimeError("memory minimum size exceeds memory limits")
@@ -132,7 +132,7 @@ class Memory:
             raise WasmtimeError("shared memories must be created through `SharedMemory`")
         if ty.is_64 or ty.page_size != PAGE_SIZE:
             raise WasmtimeError("memories with 64-bit indices or pages of one byte are not supported")
-        data = store._store._data
+        data = store_of(store)._data
         self._memory = MemoryData(data, limits.min, -1 if limits.max is None else limits.max)
         data.memories.append(weakref.ref(self._memory))
 
@@ -154,7 +154,7 @@ class Memory:
 
     def grow(self, store: Storelike, delta: int) -> int:
         """Add `delta` pages; returns the size before, in pages."""
-        delta = operator.index(delta)  # first: it may be an object that closes the store
+        delta = index_of(delta)  # first: it may be an object that closes the store
         if delta < 0:
             raise WasmtimeError("cannot grow by negative amount")
         memory = self._memory
@@ -204,9 +204,9 @@ class Memory:
     ) -> ctypes.Array[ctypes.c_ubyte]:
         """A ctypes array over `size` bytes from `offset` on, for `numpy.frombuffer` and the like; all that follow if there is no size.
         IndexError if the memory does not have them."""
-        offset = operator.index(offset)
+        offset = index_of(offset)
         if size is not None:
-            size = operator.index(size)
+            size = index_of(size)
         memory = self._memory
         enter(store, memory.store_data)
         block = memory.block
@@ -244,7 +244,7 @@ class Memory:
         if start is None:
             start = 0
         elif type(start) is not int:
-            start = operator.index(start)
+            start = index_of(start)
         data = memory.store_data
         try:
             if store._data is not data or data.running:
@@ -265,5 +265,5 @@ class Memory:
 def _bytes(value: memoryview | Iterable[int]) -> bytearray:
     """What is to be written."""
     if hasattr(value, "__index__"):
-        raise TypeError(f"expected bytes, not {value!r}")
+        raise ArgumentTypeError("expected bytes")
     return bytearray(value)

@@ -16,6 +16,7 @@ from brolga.jit.transformations import names_of
 from brolga.jit.vmctx import FUNC_RECORD_SIZE, FUNC_SELF, FUNC_VMCTX, ContextLayout
 from brolga.jit.wasm import types as wasm
 
+from .arguments import bytes_of, encoded, instance_of, path_of, read_file, refuse_second_init, text_of
 from .artifact import read_artifact, write_artifact
 from .cache import CacheEntry
 from .compilation import Compilation, collector_paused
@@ -25,7 +26,7 @@ from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_numbers
 from .machine.compiling import compiling_for_nobody, look_up_while_compiling
 from .machine.memory import address_of
 from .managed import SlottedManaged
-from .text import exact_bytes, naming, to_binary
+from .text import naming, to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
 
 if TYPE_CHECKING:
@@ -169,9 +170,12 @@ class LoadedModule:
 def load(engine: Engine, wasm: str | bytes | bytearray) -> LoadedModule:
     """The module given as binary or text, with code from the engine's cache, to which it will give what is compiled."""
     cache = engine.cache
-    if cache is None or not isinstance(wasm, (str, bytes, bytearray)):
+    if cache is None:
         return LoadedModule(engine, to_binary(wasm))
-    source = str.encode(wasm) if isinstance(wasm, str) else exact_bytes(wasm)
+    if issubclass(type(wasm), str):
+        source = encoded(text_of(wasm), "the text of a module")
+    else:
+        wasm = source = bytes_of(wasm, "wasm bytes")
     entry = CacheEntry(cache, source, engine.settings)
     image = entry.load()
     data = image.wasm if image is not None and image.wasm else to_binary(wasm)
@@ -197,8 +201,8 @@ class Module(SlottedManaged):
     __slots__ = ("_loaded", "engine")
 
     def __init__(self, engine: Engine, wasm: str | bytes | bytearray) -> None:
-        if not isinstance(engine, Engine):
-            raise TypeError("expected an Engine")
+        refuse_second_init(self, "_loaded")
+        engine = instance_of(Engine, engine, "an Engine")
         self._loaded = load(engine, wasm)
         self.engine = engine
 
@@ -220,18 +224,18 @@ class Module(SlottedManaged):
     @classmethod
     def from_file(cls, engine: Engine, path: str | bytes | PathLike[str] | PathLike[bytes]) -> Module:
         """The module in the file at `path`."""
-        with open(path, "rb") as file:
-            wasm = file.read()
+        path = path_of(path)
+        wasm = read_file(path)
         with naming(fsdecode(path)):
             return cls(engine, wasm)
 
     @classmethod
     def validate(cls, engine: Engine, wasm: bytes | bytearray) -> None:
         """Raise a WasmtimeError if these bytes are not a valid module."""
-        if not isinstance(wasm, (bytes, bytearray)):
-            raise TypeError("expected wasm bytes")
+        instance_of(Engine, engine, "an Engine")
+        data = bytes_of(wasm, "wasm bytes")
         with collector_paused():
-            _checked(exact_bytes(wasm))
+            _checked(data)
 
     def serialize(self) -> bytearray:
         """Bytes of which `deserialize` makes the module again without compiling: all functions are compiled now."""
@@ -246,22 +250,20 @@ class Module(SlottedManaged):
         Damage is noticed and refused. Malice is not: the bytes are machine code, and who gives them can do what the process
         can do. Only deserialize what came from a source that is trusted.
         """
-        if not isinstance(engine, Engine):
-            raise TypeError("expected an Engine")
-        if not isinstance(encoded, (bytes, bytearray)):
-            raise TypeError("expected bytes")
-        image = read_artifact(exact_bytes(encoded), engine.settings)
+        engine = instance_of(Engine, engine, "an Engine")
+        image = read_artifact(bytes_of(encoded), engine.settings)
         return cls._wrap(engine, LoadedModule(engine, image.wasm, image))
 
     @classmethod
-    def deserialize_file(cls, engine: Engine, path: str) -> Module:
+    def deserialize_file(cls, engine: Engine, path: str | bytes | PathLike[str] | PathLike[bytes]) -> Module:
         """The module that `serialize` made the contents of this file of. See `deserialize` for what to trust."""
+        instance_of(Engine, engine, "an Engine")
+        path = path_of(path)
         try:
-            with open(path, "rb") as file:
-                encoded = file.read()
+            artifact = read_file(path)
         except OSError as error:
             raise WasmtimeError(f"failed to open file\n\nCaused by:\n    {error}") from error
-        return cls.deserialize(engine, encoded)
+        return cls.deserialize(engine, artifact)
 
     def __reduce__(self) -> tuple[Callable[..., Module], tuple[object, ...]]:
         """Pickled, the binary travels with the code that is there, which is used where version and CPU allow."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import operator
 from typing import final
 
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
 
+from .arguments import index_of, instance_of, refuse_second_init
 from .engine import Engine
 from .machine import MemoryBlock
 from .machine.changes import DONE, REFUSED
@@ -23,10 +23,9 @@ class SharedMemory(SlottedManaged):
     __slots__ = ("_block", "_type")
 
     def __init__(self, engine: Engine, ty: MemoryType) -> None:
-        if not isinstance(engine, Engine):
-            raise TypeError("expected an Engine")
-        if not isinstance(ty, MemoryType):
-            raise TypeError("expected a MemoryType")
+        refuse_second_init(self, "_block")
+        engine = instance_of(Engine, engine, "an Engine")
+        ty = instance_of(MemoryType, ty, "a MemoryType")
         if not ty.is_shared:
             raise WasmtimeError("shared memory must have the `shared` flag enabled on its memory type")
         if not engine.shared_memory:
@@ -47,7 +46,7 @@ class SharedMemory(SlottedManaged):
 
     def grow(self, delta: int) -> int:
         """Add `delta` pages; returns the size before, in pages."""
-        delta = operator.index(delta)
+        delta = index_of(delta)
         if delta < 0:
             raise WasmtimeError("cannot grow by negative amount")
         while True:

@@ -14,11 +14,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from functools import cache
-from operator import index
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, final
 
-from brolga.ir.errors import ClosedError, WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, ClosedError, WasmtimeError
 
+from .arguments import index_of, instance_of, int_of, refuse_second_init
 from .engine import Engine
 from .machine import HostFunction, Machine
 from .machine.lifetime import Unique
@@ -146,20 +146,30 @@ class Storelike(Protocol):
     def _data(self) -> StoreData: ...
 
 
+class StandsForStore:
+    """Base of a store and of what stands for one."""
+
+    __slots__ = ()
+
+
 @final
-class StoreContext:
+class StoreContext(StandsForStore):
     """What stands for a store for a while."""
 
     __slots__ = ("_context_store",)
 
     def __init__(self, ptr: Store) -> None:
-        self._context_store: Store | None = ptr
+        self._context_store: Store | None = instance_of(Store, ptr, "a Store")
 
     @property
     def _store(self) -> Store:
-        if self._context_store is None:
+        try:
+            store = self._context_store
+        except AttributeError:
+            store = None
+        if store is None:
             raise ClosedError("caller is no longer valid")
-        return self._context_store
+        return store
 
     @property
     def _data(self) -> StoreData:
@@ -175,7 +185,7 @@ def _signed(number: int) -> int:
 
 
 @final
-class Store(Managed):
+class Store(Managed, StandsForStore, Unique):
     """A group of instances that may share memories, tables, globals and functions, for use by one thread at a time."""
 
     __slots__ = (
@@ -193,13 +203,16 @@ class Store(Managed):
         "engine",
     )
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Until `__init__` has run, the store is as one that is closed."""
+        store = object.__new__(cls)
+        store._closed = True
+        return store
+
     def __init__(self, engine: Engine | None = None, data: Any = None) -> None:
-        if engine is None:
-            engine = Engine()
-        elif not isinstance(engine, Engine):
-            raise TypeError("expected an Engine")
+        refuse_second_init(self, "_state")
+        engine = Engine() if engine is None else instance_of(Engine, engine, "an Engine")
         self.engine = engine
-        self._closed = False
         self._user_data = data
         self._machine: Machine = engine.machine
         self._settings = engine.settings
@@ -215,6 +228,7 @@ class Store(Managed):
         self._hosts: list[HostFunction] = []
         if self._epoch is not None:
             self._epoch.set_deadline(self._state, 0)
+        self._closed = False
 
     @property
     def _store(self) -> Store:
@@ -232,6 +246,8 @@ class Store(Managed):
         """Give up memories and files; every later use of the store and what belongs to it raises ValueError. Views of a memory
         that are still alive keep its pages. WasmtimeError if code of the store is running; a call that waits for an async host
         function ends with ValueError when it would go on."""
+        if self._closed and not self._is_made():
+            return
         data = self._data
         if self._closed and data.closed:
             return
@@ -255,6 +271,9 @@ class Store(Managed):
         data.wasi = None
         self._data = empty  # what belongs to the store no longer takes it for its own
 
+    def _is_made(self) -> bool:
+        return hasattr(self, "_data")
+
     def ptr(self) -> Store:
         """The store, if it is not closed."""
         return self._store
@@ -265,8 +284,7 @@ class Store(Managed):
 
     def set_wasi(self, wasi: WasiConfig) -> None:
         """Let WASI functions that instances of this store import work as configured. Uses the configuration up."""
-        if not isinstance(wasi, _wasi_class()):
-            raise TypeError("expected a WasiConfig")
+        wasi = instance_of(_wasi_class(), wasi, "a WasiConfig")
         data, state = self._entered(), self._state
         context = wasi._context()
         context.ended = lambda: state.end_is_wanted
@@ -278,23 +296,19 @@ class Store(Managed):
         """Limit the bytes of each memory, the elements of each table, how many instances there may be, and how many tables and
         memories the modules of instances define; no limit where the number is negative."""
         given = (memory_size, table_elements, instances, tables, memories)
-        for limit in given:
-            if not isinstance(limit, int):
-                raise TypeError("expected an int")
-        limits = StoreLimits(*(_signed(index(limit)) for limit in given))
+        limits = StoreLimits(*(_signed(int_of(limit)) for limit in given))
         self._entered().limits = limits
 
     def set_fuel(self, fuel: int) -> None:
         """Let code of this store use up `fuel` units from now on: as a rule one for each operator that it executes, and one for
         each byte or element that a bulk operator handles. With nothing left it ends with a trap. A new store has none.
         WasmtimeError unless `Config.consume_fuel` is set. Of negative and larger numbers the lowest 64 bits count."""
-        if not isinstance(fuel, int):
-            raise TypeError("expected an int")
+        fuel = int_of(fuel)
         tank = self._store._fuel
         if tank is None:
             raise WasmtimeError("fuel is not configured in this store")
         self._entered()
-        tank.left = index(fuel)
+        tank.left = fuel
 
     def get_fuel(self) -> int:
         """How much of the fuel is left. While code runs, that is as of its last call of a function. WasmtimeError unless
@@ -307,9 +321,10 @@ class Store(Managed):
     def set_epoch_deadline(self, ticks_after_current: int) -> None:
         """Let code of this store run until the engine's epoch has been incremented that many times from now. Then it ends with
         an interrupt trap. Without effect unless `Config.epoch_interruption` is set."""
+        ticks = index_of(ticks_after_current)
         epoch = self._store._epoch
         if epoch is not None:
-            epoch.set_deadline(self._state, ticks_after_current)
+            epoch.set_deadline(self._state, ticks)
 
     def set_wasi_http(self) -> None:
         """Refused: it is for components."""
@@ -346,7 +361,15 @@ class Store(Managed):
 
     def interrupt(self) -> None:
         """From any thread: end what runs in this store now, with a trap."""
-        self._state.interrupt()
+        if self._is_made():
+            self._state.interrupt()
+
+
+def store_of(storelike: object) -> Store:
+    """The store that is given, or that what is given stands for."""
+    if not issubclass(type(storelike), StandsForStore):
+        raise ArgumentTypeError("expected a Store")
+    return cast(Storelike, storelike)._store
 
 
 def enter(storelike: Storelike, data: StoreData) -> Store:
@@ -361,10 +384,7 @@ def enter(storelike: Storelike, data: StoreData) -> Store:
 
 def same_store(storelike: Storelike, data: StoreData) -> Store:
     """The store, after a check that the object with this `data` is from it."""
-    try:
-        store = storelike._store
-    except AttributeError:
-        raise TypeError("expected a Store") from None
+    store = store_of(storelike)
     if store._data is not data:
         raise WasmtimeError("object used with the wrong store")
     return store

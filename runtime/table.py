@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import operator
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
@@ -14,6 +13,7 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.vmctx import EXTERNREF_SIZE, FUNC_RECORD_SIZE, FUNC_SELF
 from brolga.jit.wasm.types import EXTERNREF, FUNCREF
 
+from .arguments import index_of, instance_of, refuse_second_init
 from .functions import reference_from_python, reference_to_python
 from .machine import layout as L
 from .machine.changes import COPY, DONE, NOTHING, change, slot_offset
@@ -21,7 +21,7 @@ from .machine.lifetime import hold
 from .machine.memory import address_of
 from .machine.state import in_use
 from .platform.interface import Platform
-from .store import Store, StoreData, Storelike, enter, same_store
+from .store import Store, StoreData, Storelike, enter, same_store, store_of
 from .trap import Trap
 from .types import Limits, TableType, ValType
 from .values import Val, value_to_bits
@@ -362,9 +362,9 @@ class Table:
     __slots__ = ("_table",)
 
     def __init__(self, store: Storelike, ty: TableType, init: Any) -> None:
-        if not isinstance(ty, TableType):
-            raise TypeError("expected a TableType")
-        owner = store._store
+        refuse_second_init(self, "_table")
+        ty = instance_of(TableType, ty, "a TableType")
+        owner = store_of(store)
         bits = value_to_bits(owner, ty.element._code, init)
         limits = ty.limits
         if not 0 <= limits.min <= _MAX_SIZE or (limits.max is not None and not limits.min <= limits.max <= _MAX_SIZE):
@@ -399,13 +399,13 @@ class Table:
 
     def grow(self, store: Storelike, amt: int, init: Any) -> int:
         """Add `amt` elements with the value `init`; returns the length before."""
-        amt = operator.index(amt)  # first: it may be an object that closes the store
+        amt = index_of(amt)  # first: it may be an object that closes the store
         return grow_table(enter(store, self._table.store_data), self._table, amt, init)
 
     def get(self, store: Storelike, idx: int) -> Any:
         """The element: None for null or out of bounds, a Func, or the object that an externref is of."""
         if type(idx) is not int:
-            idx = operator.index(idx)
+            idx = index_of(idx)
         table = self._table
         data = table.store_data
         try:
@@ -425,7 +425,7 @@ class Table:
     def set(self, store: Storelike, idx: int, val: Any) -> None:
         """Set an element."""
         if type(idx) is not int:
-            idx = operator.index(idx)
+            idx = index_of(idx)
         table = self._table
         data = table.store_data
         try:

@@ -6,7 +6,8 @@ from typing import final
 
 from brolga.ir.errors import WasmtimeError
 
-from .store import StoreData, Storelike, same_store
+from .arguments import instance_of, refuse_second_init
+from .store import StoreData, Storelike, same_store, store_of
 from .types import FuncType, TagType
 
 
@@ -17,13 +18,13 @@ class Tag:
     __slots__ = ("_functype", "_store_data")
 
     def __init__(self, store: Storelike, ty: TagType) -> None:
-        if not isinstance(ty, TagType):
-            raise TypeError("expected a TagType")
-        functype = ty.functype
+        refuse_second_init(self, "_functype")
+        functype = instance_of(TagType, ty, "a TagType").functype
+        data = store_of(store)._data
         if functype.results:
             raise WasmtimeError("Cannot create an exception type from a tag type with results in the signature")
         self._functype: FuncType = functype
-        self._store_data: StoreData = store._store._data
+        self._store_data: StoreData = data
 
     def type(self, store: Storelike) -> TagType:
         same_store(store, self._store_data)
@@ -32,4 +33,4 @@ class Tag:
     def eq(self, store: Storelike, other: Tag) -> bool:
         """Whether both are the same tag."""
         same_store(store, self._store_data)
-        return self is other
+        return self is instance_of(Tag, other, "a Tag")

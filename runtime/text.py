@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from brolga.ir.errors import WasmtimeError
 
-_MAGIC = 0
+from .arguments import bytes_of, encoded, text_of
+
+_BINARY = b"\0asm"
 _UNNAMED = "<stdin>"
 
 
@@ -47,28 +50,26 @@ def wat2wasm(wat: str | bytes) -> bytearray:
     """The binary of a module in text format."""
     import subprocess  # slow to import
 
-    if isinstance(wat, str):
-        text = str.encode(wat)
-    elif isinstance(wat, (bytes, bytearray)):
-        text = exact_bytes(wat)
+    if issubclass(type(wat), str):
+        text = encoded(text_of(wat), "the text of a module")
     else:
-        raise TypeError("expected a str or bytes")
-    done = subprocess.run([wasm_tools(), "parse", "-"], input=text, capture_output=True, check=False)
-    if done.returncode != 0:
-        raise TextError(done.stderr.decode("utf-8", "replace").strip().removeprefix("error: "))
+        text = bytes_of(wat, "a str or bytes")
+    try:
+        done = subprocess.run([wasm_tools(), "parse", "-"], input=text, capture_output=True, check=False)
+    except (OSError, ValueError) as error:
+        raise WasmtimeError(f"wasm-tools cannot be run: {error}") from error
+    # Its status cannot be had, and counts as 0, where the program ignores SIGCHLD: what it has written tells as well.
+    if done.returncode != 0 or not done.stdout.startswith(_BINARY):
+        message = done.stderr.decode("utf-8", "replace").strip().removeprefix("error: ")
+        raise TextError(message or f"wasm-tools has made no module of the text (status {done.returncode})")
     return bytearray(done.stdout)
-
-
-def exact_bytes(data: bytes | bytearray) -> bytes:
-    """What is in the object, whatever the methods of its class say."""
-    return bytes(memoryview(data))
 
 
 def to_binary(wasm: str | bytes | bytearray) -> bytes:
     """The bytes of a module, given as binary or as text (all that does not begin with a zero byte)."""
-    if isinstance(wasm, str):
-        return bytes(wat2wasm(wasm))
-    if not isinstance(wasm, (bytes, bytearray)):
-        raise TypeError("expected wasm bytes")
-    binary = exact_bytes(wasm)
-    return bytes(wat2wasm(binary)) if binary and binary[0] != _MAGIC else binary
+    if issubclass(type(wasm), str):
+        return bytes(wat2wasm(cast(str, wasm)))
+    data = bytes_of(wasm, "wasm bytes")
+    if data and data[0] != _BINARY[0]:
+        return bytes(wat2wasm(data))
+    return data

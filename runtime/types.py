@@ -6,11 +6,12 @@ Each wraps a type of `brolga.jit.wasm.types`, which is what everything inside wo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, final
+from typing import Final, cast, final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 from brolga.jit.wasm import types as wasm
 
+from .arguments import bool_of, index_of, instance_of, list_of, text_of
 from .managed import SlottedManaged
 
 _MAX_SIZE_32: Final = 1 << 32
@@ -72,7 +73,7 @@ class ValType(SlottedManaged):
         return _val_type(code)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ValType) and self._code == other._code
+        return issubclass(type(other), ValType) and self._code == other._code  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
         return hash(self._code)
@@ -88,9 +89,11 @@ def _val_type(code: int) -> ValType:
 
 
 def _code_of(type: ValType) -> int:
-    if not isinstance(type, ValType):
-        raise TypeError("expected ValType")
-    return type._code
+    return instance_of(ValType, type, "ValType")._code
+
+
+def _codes_of(types: Sequence[ValType]) -> tuple[int, ...]:
+    return tuple(map(_code_of, list_of(types, "a sequence of ValType")))
 
 
 @final
@@ -100,7 +103,7 @@ class FuncType(_ByKey, SlottedManaged):
     __slots__ = ("_type",)
 
     def __init__(self, params: Sequence[ValType], results: Sequence[ValType]) -> None:
-        self._type = wasm.FuncType(tuple(map(_code_of, params)), tuple(map(_code_of, results)))
+        self._type = wasm.FuncType(_codes_of(params), _codes_of(results))
 
     @classmethod
     def _wrap(cls, type: wasm.FuncType) -> FuncType:
@@ -130,8 +133,7 @@ class GlobalType(_ByKey, SlottedManaged):
     __slots__ = ("_mutable", "_valtype")
 
     def __init__(self, valtype: ValType, mutable: bool) -> None:
-        _code_of(valtype)
-        self._valtype = valtype
+        self._valtype = _val_type(_code_of(valtype))
         self._mutable = bool(mutable)
 
     @classmethod
@@ -160,8 +162,15 @@ class Limits(_ByKey):
     __slots__ = ("max", "min")
 
     def __init__(self, min: int, max: int | None) -> None:
-        self.min = min
-        self.max = max
+        self.min = index_of(min)
+        self.max = None if max is None else index_of(max)
+
+    def _checked(self) -> Limits:
+        """A copy, for what must not change: somebody may have set the attributes, to whatever it is."""
+        copy = Limits(self.min, self.max)
+        if copy.min < 0 or (copy.max is not None and copy.max < 0):
+            raise WasmtimeError("sizes cannot be negative")
+        return copy
 
     @classmethod
     def _wrap(cls, limits: wasm.Limits) -> Limits:
@@ -181,11 +190,10 @@ class TableType(_ByKey, SlottedManaged):
     __slots__ = ("_element", "_limits")
 
     def __init__(self, valtype: ValType, limits: Limits) -> None:
-        if not isinstance(limits, Limits):
-            raise TypeError("expected Limits")
+        limits = instance_of(Limits, limits, "Limits")._checked()
         if _code_of(valtype) not in (wasm.FUNCREF, wasm.EXTERNREF):
             raise WasmtimeError(f"tables hold references, not {valtype}")
-        self._element = valtype
+        self._element = _val_type(_code_of(valtype))
         self._limits = limits
 
     @classmethod
@@ -198,7 +206,7 @@ class TableType(_ByKey, SlottedManaged):
 
     @property
     def limits(self) -> Limits:
-        return self._limits
+        return self._limits._checked()
 
     def _key(self) -> tuple[ValType, Limits]:
         return self._element, self._limits
@@ -214,8 +222,9 @@ class MemoryType(_ByKey, SlottedManaged):
     __slots__ = ("_is_64", "_limits", "_page_size_log2", "_shared")
 
     def __init__(self, limits: Limits, is_64: bool = False, shared: bool = False, page_size_log2: int = 16) -> None:
-        if not isinstance(limits, Limits):
-            raise TypeError("expected Limits")
+        limits = instance_of(Limits, limits, "Limits")._checked()
+        is_64, shared = bool_of(is_64), bool_of(shared)
+        page_size_log2 = index_of(page_size_log2)
         too_large = _MAX_SIZE_64 if is_64 else _MAX_SIZE_32
         if limits.min >= too_large:
             raise WasmtimeError("minimum size too large")
@@ -243,7 +252,7 @@ class MemoryType(_ByKey, SlottedManaged):
 
     @property
     def limits(self) -> Limits:
-        return self._limits
+        return self._limits._checked()
 
     @property
     def is_64(self) -> bool:
@@ -284,9 +293,7 @@ class TagType(_ByKey, SlottedManaged):
     __slots__ = ("_functype",)
 
     def __init__(self, functype: FuncType) -> None:
-        if not isinstance(functype, FuncType):
-            raise TypeError("expected a FuncType")
-        self._functype = FuncType._wrap(functype._type)
+        self._functype = FuncType._wrap(instance_of(FuncType, functype, "a FuncType")._type)
 
     @property
     def functype(self) -> FuncType:
@@ -300,6 +307,12 @@ class TagType(_ByKey, SlottedManaged):
 
 
 AsExternType = FuncType | TableType | MemoryType | GlobalType | TagType
+
+
+def _extern_type(given: object) -> AsExternType:
+    if not issubclass(type(given), (FuncType, TableType, MemoryType, GlobalType, TagType)):
+        raise ArgumentTypeError("expected a FuncType, TableType, MemoryType, GlobalType or TagType")
+    return cast(AsExternType, given)
 
 
 def wrap_extern_type(type: wasm.ExternType) -> AsExternType:
@@ -320,9 +333,9 @@ class ImportType(SlottedManaged):
     __slots__ = ("_module", "_name", "_type")
 
     def __init__(self, module: str, name: str, type: AsExternType) -> None:
-        self._module = module
-        self._name = name
-        self._type = type
+        self._module = text_of(module)
+        self._name = text_of(name)
+        self._type = _extern_type(type)
 
     @property
     def module(self) -> str:
@@ -356,8 +369,8 @@ class ExportType(SlottedManaged):
     __slots__ = ("_name", "_type")
 
     def __init__(self, name: str, type: AsExternType) -> None:
-        self._name = name
-        self._type = type
+        self._name = text_of(name)
+        self._type = _extern_type(type)
 
     @property
     def name(self) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Self, final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64
 
+from .arguments import index_of, instance_of
 from .machine import from_bits, set_typed_values, to_bits
 from .types import ValType
 
@@ -22,43 +23,50 @@ class Val:
     __slots__ = ("_code", "_value")
 
     def __init__(self, type: ValType, value: object) -> None:
-        self._code = type._code
+        self._code = instance_of(ValType, type, "a ValType")._code
         self._value = value
+
+    @classmethod
+    def _of(cls, code: int, value: object) -> Self:
+        val = object.__new__(cls)
+        val._code = code
+        val._value = value
+        return val
 
     @classmethod
     def i32(cls, val: int) -> Val:
         """A 32-bit integer; taken modulo 2**32."""
-        return cls(ValType.i32(), from_bits(I32, _int(val) & 0xFFFF_FFFF))
+        return cls._of(I32, from_bits(I32, _int(val) & 0xFFFF_FFFF))
 
     @classmethod
     def i64(cls, val: int) -> Val:
         """A 64-bit integer; taken modulo 2**64."""
-        return cls(ValType.i64(), from_bits(I64, _int(val) & 0xFFFF_FFFF_FFFF_FFFF))
+        return cls._of(I64, from_bits(I64, _int(val) & 0xFFFF_FFFF_FFFF_FFFF))
 
     @classmethod
     def f32(cls, val: float) -> Val:
         """A 32-bit float, rounded to nearest."""
-        return cls(ValType.f32(), from_bits(F32, to_bits(F32, _float(val))))
+        return cls._of(F32, from_bits(F32, to_bits(F32, _float(val))))
 
     @classmethod
     def f64(cls, val: float) -> Val:
         """A 64-bit float."""
-        return cls(ValType.f64(), _float(val))
+        return cls._of(F64, _float(val))
 
     @classmethod
     def externref(cls, extern: object) -> Val:
         """A reference to a Python object; None is the null reference."""
-        return cls(ValType.externref(), extern)
+        return cls._of(EXTERNREF, extern)
 
     @classmethod
     def funcref(cls, f: Func | None) -> Val:
         """A reference to a function; None is the null reference."""
-        return cls(ValType.funcref(), f)
+        return cls._of(FUNCREF, f)
 
     @classmethod
     def ref_null(cls, ty: ValType) -> Val:
         """The null reference of a reference type."""
-        if ty._code not in (EXTERNREF, FUNCREF):
+        if instance_of(ValType, ty, "a ValType")._code not in (EXTERNREF, FUNCREF):
             raise WasmtimeError(f"Invalid reference type for `ref_null`: {ty}")
         return cls(ty, None)
 
@@ -95,11 +103,11 @@ class Val:
     def of_type(self, code: int) -> object:
         """The plain value for a place of type `code`, or TypeError if this is of another type."""
         if self._code != code:
-            raise TypeError("wrong type of `Val` provided")
+            raise ArgumentTypeError("wrong type of `Val` provided")
         return self._value
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Val):
+        if type(other) is Val:
             return self._code == other._code and self._value == other._value
         return self._value == other
 
@@ -108,15 +116,11 @@ class Val:
 
 
 def _int(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError("expected an integer")
-    return value
+    return value if type(value) is int else index_of(instance_of(int, value, "an integer"))
 
 
 def _float(value: object) -> float:
-    if not isinstance(value, float):
-        raise TypeError("expected a float")
-    return value
+    return value if type(value) is float else float.__float__(instance_of(float, value, "a float"))
 
 
 def value_to_bits(store: Store, code: int, value: object) -> int:

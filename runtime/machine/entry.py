@@ -13,9 +13,10 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 from brolga.jit.wasm.types import VALUE_TYPE_NAMES, FuncType
 
+from ..arguments import described, unmade
 from .entry_layout import BOUND, BY_STORE, BYTES_OF_OBJECT, ENTRY_SIZE, ENTRY_VECTORCALL, METHOD
 from .heap_types import (
     PY_TP_MEMBERS,
@@ -101,7 +102,7 @@ else:
 class EntryPoint(_NativeEntryPoint):
     """Base class of `Func`: a wasm function that Python calls as `func(store, *args)`.
 
-    `bind` must be called once, before the first call. Derive `class Func(EntryPoint)` with `__slots__` and apply
+    `_lead` must be called once, before the first call. Derive `class Func(EntryPoint)` with `__slots__` and apply
     `enable_vectorcall` to it. A call converts arguments and results as `values` says: no result gives None, one the value,
     several a list. The call is refused with WasmtimeError for a wrong number of arguments or another store, with TypeError for
     a wrong type.
@@ -128,7 +129,7 @@ class EntryPoint(_NativeEntryPoint):
     if TYPE_CHECKING:
         __call__: Callable[..., object]
 
-    def bind(
+    def _lead(
         self, machine: Machine, record: int, type: FuncType, store: object, owner: object, bound: bool = False
     ) -> None:
         """Lead calls to the function record at address `record`.
@@ -139,7 +140,7 @@ class EntryPoint(_NativeEntryPoint):
         self._entry_record = record
         self._fill(machine, BOUND if bound else BY_STORE, type, record, store, owner)
 
-    def bind_method(self, machine: Machine, type: FuncType, cls: type[object], place: int) -> None:
+    def _lead_method(self, machine: Machine, type: FuncType, cls: type[object], place: int) -> None:
         """Lead calls whose first argument is an instance of `cls` to that function record whose address is word `place` of the bytes object
         in the first slot of the instance. Other calls, also of subclasses, go to what `__get__` returns."""
         self._fill(machine, METHOD, type, BYTES_OF_OBJECT + 8 * place, cls, cls)
@@ -158,12 +159,20 @@ class EntryPoint(_NativeEntryPoint):
         from .fibers import Fiber  # few programs suspend calls
 
         seconds = None if timeout is None else _timeouts().to_seconds(timeout)
-        record = self._entry_record
-        fiber = Fiber(self._machine, state_of(record), record, self._entry_type, _arguments(self, args, "call_async"))
+        type, store, record = self._looked_at()
+        fiber = Fiber(self._machine, state_of(record), record, type, _arguments(self, args, "call_async"))
         try:
-            return _results(self, await (fiber.finish() if seconds is None else fiber.finish_within(seconds)))
+            results = await (fiber.finish() if seconds is None else fiber.finish_within(seconds))
         finally:
             fiber.close()
+        return _results(type, results, store)
+
+    def _looked_at(self) -> tuple[FuncType, object, int]:
+        """What a call works with from its beginning to its end: type, store, record."""
+        try:
+            return self._entry_type, self._entry_store, self._entry_record
+        except AttributeError:
+            raise unmade(self) from None
 
 
 @cache
@@ -174,33 +183,45 @@ def _timeouts() -> ModuleType:
     return timeouts
 
 
-def slow_call(func: EntryPoint, *args: object, timeout: float | None = None) -> object:
+def slow_call(func: EntryPoint, /, *args: object, timeout: float | None = None, **named: object) -> object:
     """What an entry does with Python's help: any signature, any kind of argument, timeouts, and the errors."""
     func._entry_calls += 1
     if func._entry_calls == CALLS_UNTIL_FAST:
         code = func._machine.entry_code(func._entry_type, func._entry_kind, make=True)
         _u64(id(func) + ENTRY_VECTORCALL).value = code
+    if named:
+        args = _with_store(func, args, named)
     if func._entry_kind == METHOD:
         return _call_method(func, args, timeout)
     seconds = None if timeout is None else _timeouts().to_seconds(timeout)
+    type, store, record = func._looked_at()
     bits = _arguments(func, args, "__call__")
-    type = func._entry_type
     if seconds is None:
-        results = func._machine.call_raw(func._entry_record, type, bits)
+        results = func._machine.call_raw(record, type, bits)
     else:
-        deadline: Deadline = _timeouts().Deadline(state_of(func._entry_record), seconds)
+        deadline: Deadline = _timeouts().Deadline(state_of(record), seconds)
         try:
             deadline.start()
-            results = func._machine.call_raw(func._entry_record, type, bits, deadline.address)
+            results = func._machine.call_raw(record, type, bits, deadline.address)
         finally:
             deadline.finish()
-    return _results(func, results)
+    return _results(type, results, store)
 
 
 def _call_method(func: Any, args: tuple[object, ...], timeout: float | None) -> object:
     if not args:
-        raise TypeError(f"unbound method {func!r} needs an argument")
+        raise ArgumentTypeError(f"unbound method {func!r} needs an argument")
     return slow_call(func.__get__(args[0]), *args[1:], timeout=timeout)
+
+
+def _with_store(func: EntryPoint, args: tuple[object, ...], named: dict[str, object]) -> tuple[object, ...]:
+    """The arguments of a call that names the store, as those of the package `wasmtime` may."""
+    for name in named:
+        if name != "store" or func._entry_kind != BY_STORE:
+            raise ArgumentTypeError(f"{type(func).__name__}.__call__() got an unexpected keyword argument {name!r}")
+    if args:
+        raise ArgumentTypeError("Func.__call__() got multiple values for argument 'store'")
+    return (named["store"],)
 
 
 def _arguments(func: EntryPoint, args: tuple[object, ...], method: str) -> list[int]:
@@ -208,7 +229,7 @@ def _arguments(func: EntryPoint, args: tuple[object, ...], method: str) -> list[
     type = func._entry_type
     bound = func._entry_kind == BOUND
     if not args and not bound:
-        raise TypeError(f"Func.{method}() missing 1 required positional argument: 'store'")
+        raise ArgumentTypeError(f"Func.{method}() missing 1 required positional argument: 'store'")
     values = args if bound else args[1:]
     given, expected = len(values), len(type.params)
     if given != expected:
@@ -219,20 +240,20 @@ def _arguments(func: EntryPoint, args: tuple[object, ...], method: str) -> list[
         try:
             of_storelike = store._store
         except AttributeError:
-            raise TypeError(f"expected a Store, not {store!r}") from None
+            raise ArgumentTypeError(f"expected a Store, not {described(store)}") from None
         if of_storelike is not func._entry_store:
             raise WasmtimeError("function used with the wrong store")
     bits = []
     for i, (value_type, value) in enumerate(zip(type.params, values)):
         try:
             bits.append(to_bits(value_type, value, func._entry_store))
-        except TypeError as error:
+        except ArgumentTypeError as error:
             error.add_note(f"for parameter {i} of type {VALUE_TYPE_NAMES[value_type]}")
             raise
     return bits
 
 
-def _results(func: EntryPoint, results: list[int]) -> object:
+def _results(type: FuncType, results: list[int], store: object) -> object:
     """The value of a call with these raw results."""
-    converted = [from_bits(t, result, func._entry_store) for t, result in zip(func._entry_type.results, results)]
+    converted = [from_bits(t, result, store) for t, result in zip(type.results, results)]
     return None if not converted else converted[0] if len(converted) == 1 else converted

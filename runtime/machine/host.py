@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 from brolga.jit.vmctx import (
     CTX_ACTIVATION,
     CTX_MEMORY0_BASE,
@@ -18,6 +19,7 @@ from brolga.jit.vmctx import (
 )
 from brolga.jit.wasm.types import FuncType
 
+from ..arguments import described
 from . import layout as L
 from .awaitables import is_async, is_awaitable, suspend
 from .calls import call_layout, read_args, write_results
@@ -40,6 +42,9 @@ Dispatch = Callable[[int], bool | None]
 Finish = Callable[[int, object], bool | None]
 
 
+_class_of: Final = type
+
+
 def results_to_bits(type: FuncType, value: object, store: object) -> list[int]:
     """Raw results of what a host function returned; TypeError or WasmtimeError if it does not fit."""
     types = type.results
@@ -49,11 +54,14 @@ def results_to_bits(type: FuncType, value: object, store: object) -> list[int]:
         return []
     if len(types) == 1:
         return [to_bits(types[0], value, store)]
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-        raise TypeError(f"a host function of type {type} must return a sequence of {len(types)} values, not {value!r}")
-    if len(value) != len(types):
+    if not issubclass(_class_of(value), Sequence) or issubclass(_class_of(value), (str, bytes)):
+        raise ArgumentTypeError(
+            f"a host function of type {type} must return a sequence of {len(types)} values, not {described(value)}"
+        )
+    items = list(islice(cast("Sequence[object]", value), len(types) + 1))  # its length may be another each time
+    if len(items) != len(types):
         raise WasmtimeError("callback produced wrong number of results")
-    return [to_bits(t, item, store) for t, item in zip(types, value)]
+    return [to_bits(t, item, store) for t, item in zip(types, items, strict=True)]
 
 
 def _raw_results(count: int, value: Any) -> list[int]:

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NoReturn, SupportsIndex, TypeVar
 
+from brolga.ir.errors import ArgumentTypeError
+
 from .heap_types import PY_TP_MEMBERS, T_OBJECT_EX, TPFLAGS_DEFAULT, member_table, type_from_spec
 
 T = TypeVar("T")
@@ -30,7 +32,7 @@ class Unique:
     __slots__ = ()
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError(f"cannot copy or pickle {type(self).__name__!r} object")
+        raise ArgumentTypeError(f"cannot copy or pickle {type(self).__name__!r} object")
 
 
 def keep_forever(thing: object) -> None:

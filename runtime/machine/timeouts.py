@@ -24,6 +24,8 @@ from time import monotonic, sleep
 from typing import Final, final
 from weakref import ref
 
+from brolga.ir.errors import ArgumentTypeError, ArgumentValueError
+
 from ..platform.interface import PlatformError
 from . import layout as L
 from .helper_threads import new_semaphore, start_thread, wake
@@ -53,9 +55,9 @@ def to_seconds(timeout: object) -> float:
     except OverflowError:
         return inf if timeout > 0 else -inf  # type: ignore[operator]  # an int
     except TypeError:
-        raise TypeError(f"a timeout is a number of seconds, not {type(timeout).__name__}") from None
+        raise ArgumentTypeError(f"a timeout is a number of seconds, not {type(timeout).__name__}") from None
     if isnan(seconds):
-        raise ValueError("the timeout is not a number")
+        raise ArgumentValueError("the timeout is not a number")
     return seconds
 
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from math import inf, ldexp
 from operator import index
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from brolga.ir.errors import ArgumentTypeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, VALUE_TYPE_NAMES
+
+from ..arguments import described
 
 if TYPE_CHECKING:
 
@@ -30,6 +34,9 @@ _F32: Final = struct.Struct("<f")
 _F64: Final = struct.Struct("<d")
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
+
+
+_class_of: Final = type
 
 
 def _raw_reference_to_python(store: object, bits: int, type: int) -> object:
@@ -54,13 +61,13 @@ def set_reference_converters(to_python: ReferenceToPython, from_python: Referenc
     _reference_from_python = from_python
 
 
-_typed_values: tuple[type[TypedValue], ...] = ()
+_typed_value: type[TypedValue] | None = None
 
 
 def set_typed_values(cls: type[TypedValue]) -> None:
     """Set, for the whole process, the class of values that know their type."""
-    global _typed_values
-    _typed_values = (cls,)
+    global _typed_value
+    _typed_value = cls
 
 
 def from_bits(type: int, bits: int, store: object = None) -> object:
@@ -86,7 +93,7 @@ def to_bits(type: int, value: Any, store: object = None) -> int:
     Integers are taken modulo 2**32 or 2**64; floats from anything with `__float__` (f32 rounds to nearest, overflow gives
     infinity).
     """
-    if isinstance(value, _typed_values):
+    if _class_of(value) is _typed_value:  # what it really is, whatever its `__class__` says
         value = value.of_type(type)
     if type == FUNCREF or type == EXTERNREF:
         return _reference_from_python(store, value, type)
@@ -97,12 +104,12 @@ def to_bits(type: int, value: Any, store: object = None) -> int:
             raise _inconvertible(type, value) from None
         return number & (0xFFFF_FFFF if type == I32 else 0xFFFF_FFFF_FFFF_FFFF)
     if type == F32 or type == F64:
-        if isinstance(value, (str, bytes, bytearray)):
-            raise _inconvertible(type, value)
         try:
-            number_f = float(value)
+            number_f = ldexp(value, 0)  # as `float`, but no text
         except TypeError:
             raise _inconvertible(type, value) from None
+        except OverflowError:  # an int, or a fraction
+            number_f = inf if value > 0 else -inf
         if type == F64:
             wide: int = _U64.unpack(_F64.pack(number_f))[0]
             return wide
@@ -115,9 +122,9 @@ def to_bits(type: int, value: Any, store: object = None) -> int:
     raise _impassable(type)
 
 
-def _impassable(type: int) -> TypeError:
-    return TypeError(f"values of type {VALUE_TYPE_NAMES.get(type, hex(type))} cannot be passed")
+def _impassable(type: int) -> ArgumentTypeError:
+    return ArgumentTypeError(f"values of type {VALUE_TYPE_NAMES.get(type, hex(type))} cannot be passed")
 
 
-def _inconvertible(type: int, value: object) -> TypeError:
-    return TypeError(f"don't know how to convert {value!r} to {VALUE_TYPE_NAMES[type]}")
+def _inconvertible(type: int, value: object) -> ArgumentTypeError:
+    return ArgumentTypeError(f"don't know how to convert {described(value)} to {VALUE_TYPE_NAMES[type]}")

@@ -247,7 +247,6 @@ STEPS: dict[str, Callable[[World], Any]] = {
     "closed error": lambda o: (closed(closed(o.w.WasmtimeError("x")))).ptr(),
     "closed error: message": lambda o: [str(closed(o.w.WasmtimeError("x")))],
     "closed trap: message": lambda o: closed(o.w.Trap("x")).message,
-    "closed trap: text": lambda o: str(closed(o.w.Trap("x"))),
     "closed trap: code": lambda o: closed(o.w.Trap("x")).trap_code,
     "closed trap: frames": lambda o: closed(o.w.Trap("x")).frames,
     "with trap": lambda o: [trap.__exit__(None, None, None) or trap.message for trap in [o.w.Trap("x").__enter__()]],

@@ -37,7 +37,7 @@ class Other:
 
 def entry(world: World, func: int, type: FuncType, store: object) -> Func:
     result = Func()
-    result.bind(world.machine, world.record(func, type), type, store, world)
+    result._lead(world.machine, world.record(func, type), type, store, world)
     return result
 
 
@@ -180,7 +180,7 @@ def test_all_ways_of_calling() -> None:
         pass
 
     sub = Sub()
-    sub.bind(world.machine, world.record(0, i32_i32), i32_i32, store, world)
+    sub._lead(world.machine, world.record(0, i32_i32), i32_i32, store, world)
     for f in (func, sub):
         for _ in range(entry_module.CALLS_UNTIL_FAST + 1):
             assert f(store, 1) == 2
