@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from typing import Any, Final, final
 
 from brolga.ir.errors import WasmtimeError
@@ -41,7 +40,7 @@ class GlobalData:
         self._number = None if kind is None else kind.from_address(address)  # the cell, as a number of its type
         self.integer: Any = self._number if code == I32 or code == I64 else None
         if code == EXTERNREF:
-            store_data.holders.append(weakref.ref(self))
+            store_data.holders.add(self)
 
     @property
     def bits(self) -> int:

@@ -134,7 +134,7 @@ class Memory:
             raise WasmtimeError("memories with 64-bit indices or pages of one byte are not supported")
         data = store_of(store)._data
         self._memory = MemoryData(data, limits.min, -1 if limits.max is None else limits.max)
-        data.memories.append(weakref.ref(self._memory))
+        data.memories.add(self._memory)
 
     @classmethod
     def _wrap(cls, memory: MemoryData) -> Memory:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast, final
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast, final
 
 from brolga.ir.errors import ArgumentTypeError, ClosedError, WasmtimeError
 
@@ -57,6 +57,9 @@ def _wasi_class() -> type[WasiConfig]:
     return WasiConfig
 
 
+T = TypeVar("T")
+
+
 @final
 class StoreLimits:
     """How much a store may use; -1 where there is no limit."""
@@ -71,6 +74,43 @@ class StoreLimits:
         self.instances = instances
         self.tables = tables
         self.memories = memories
+
+
+@final
+class Weakly(Generic[T]):
+    """Things that may go, to which signal handlers may add between any two steps: what there is changes in one."""
+
+    __slots__ = ("_added", "_chain", "_most")
+
+    def __init__(self) -> None:
+        self._chain: Any = None  # a pair of a weak reference and the rest of the chain
+        self._added = 0  # since it was walked
+        self._most = 64
+
+    def add(self, thing: T) -> None:
+        reference = weakref.ref(thing)
+        self._chain = (reference, self._chain)
+        self._added += 1
+        if self._added > self._most:
+            self.all()
+
+    def all(self) -> list[T]:
+        """Those that are alive. The others are forgotten."""
+        while True:
+            before = chain = self._chain
+            found: list[T] = []
+            while chain is not None:
+                thing = chain[0]()
+                if thing is not None:
+                    found.append(thing)
+                chain = chain[1]
+            alive: Any = None
+            for thing in reversed(found):
+                alive = (weakref.ref(thing), alive)
+            most = len(found) + 64
+            if self._chain is before:
+                self._chain, self._added, self._most = alive, 0, most
+                return found
 
 
 @final
@@ -100,8 +140,8 @@ class StoreData(Unique):
         self.running = store._state.activation  # true while code runs
         self.externs = ExternRefs()
         self.funcs: dict[int, weakref.ref[Func]] = {}  # by address of the record, which lasts as long as the store
-        self.holders: list[weakref.ref[ExternHolder]] = []  # tables and globals that hold externrefs
-        self.memories: list[weakref.ref[MemoryData]] = []  # those that the host made
+        self.holders: Weakly[ExternHolder] = Weakly()  # tables and globals that hold externrefs
+        self.memories: Weakly[MemoryData] = Weakly()  # those that the host made
         self.wasi: WasiContext | None = None
         self.closed = False  # all that closing a store gives up is given up
         self.limits = StoreLimits()
@@ -257,10 +297,8 @@ class Store(Managed, StandsForStore, Unique):
         for instance in self._instances:
             for memory in instance.memories:
                 memory.close()
-        for reference in list(data.memories):
-            host_memory = reference()
-            if host_memory is not None:
-                host_memory.close()
+        for host_memory in data.memories.all():
+            host_memory.close()
         data.externs.forget()
         self._user_data = None
         wasi = data.wasi
@@ -348,15 +386,14 @@ class Store(Managed, StandsForStore, Unique):
 
     def _collect(self) -> None:
         data = self._data
-        data.holders = [holder for holder in data.holders if holder() is not None]
+        counter = data.state.counter
         while True:
-            asked = data.externs.asked
+            # Signal handlers may store objects, or run code that moves references.
+            asked, entries = data.externs.asked, counter.value
             numbers: set[int] = set()
-            for reference in data.holders:
-                holder = reference()
-                if holder is not None:
-                    numbers.update(holder.extern_numbers())
-            if data.externs.keep(numbers, asked):
+            for holder in data.holders.all():
+                numbers.update(holder.extern_numbers())
+            if data.externs.keep(numbers, asked, counter, entries):
                 return
 
     def interrupt(self) -> None:

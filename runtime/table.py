@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import Any, Final, final
@@ -132,7 +131,7 @@ class TableData:
         self._record[1] = self.length = minimum
         self._settle()
         if element == EXTERNREF:
-            store_data.holders.append(weakref.ref(self))
+            store_data.holders.add(self)
 
     def _settle(self) -> None:
         """Count the elements that there are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes import c_uint64
 from typing import TYPE_CHECKING, Self, final
 
 from brolga.ir.errors import ArgumentTypeError, WasmtimeError
@@ -175,12 +176,13 @@ class ExternRefs:
         except KeyError:
             raise WasmtimeError("the store has let go of the object that this externref refers to") from None
 
-    def keep(self, numbers: set[int], asked: int) -> bool:
-        """Forget all objects but these. False, and nothing is done, if numbers were asked for since `asked` was what it is."""
+    def keep(self, numbers: set[int], asked: int, counter: c_uint64, entries: int) -> bool:
+        """Forget all objects but these. False, and nothing is done, if numbers were asked for since `asked` was what it is, or code was
+        entered since the counter was `entries`."""
         before = self._maps
         objects = {number: thing for number, thing in list(before[0].items()) if number in numbers}
         names = {id(thing): number for number, thing in objects.items()}
-        if self.asked != asked or self._maps is not before:
+        if self.asked != asked or counter.value != entries or self._maps is not before:
             return False
         self._maps = objects, names
         return True

@@ -175,6 +175,11 @@ class StoreState(Unique):
         _u64(self.address + L.STATE_OBJECT).value = id(self)
 
     @property
+    def counter(self) -> ctypes.c_uint64:
+        """How many activations there have been."""
+        return _u64(self.address + L.STATE_COUNTER)
+
+    @property
     def max_stack(self) -> int:
         """How many bytes of stack code may use that looks at the limit."""
         return _u64(self.address + L.STATE_MAX_STACK).value

@@ -315,6 +315,26 @@ def test_gc_while_objects_are_stored(module: tuple[Engine, Module]) -> None:
             return
 
 
+def test_references_that_code_moves_while_others_are_let_go_of(module: tuple[Engine, Module]) -> None:
+    """From a table that was not looked at yet to one that was, and back."""
+    text = """(module
+      (table (export "a") 2 externref) (table (export "b") 2 externref)
+      (func (export "to") (table.copy 1 0 (i32.const 0) (i32.const 0) (i32.const 2)) (table.fill 0 (i32.const 0) (ref.null extern) (i32.const 2)))
+      (func (export "from") (table.copy 0 1 (i32.const 0) (i32.const 0) (i32.const 2)) (table.fill 1 (i32.const 0) (ref.null extern) (i32.const 2))))"""
+    tables = Module(module[0], text)
+    for there in (True, False):
+        for step in range(_LATEST):
+            store = Store(module[0])
+            exports: Any = Instance(store, tables, []).exports(store)
+            thing = object()
+            source, target, move = ("a", "b", "to") if there else ("b", "a", "from")
+            exports[source].set(store, 1, thing)
+            came_in = at_step(step, True, lambda e=exports, s=store, move=move: e[move](s), store.gc)
+            assert exports[target if came_in else source].get(store, 1) is thing
+            if not came_in:
+                break
+
+
 def test_a_store_is_not_closed_while_a_module_is_instantiated(module: tuple[Engine, Module]) -> None:
     """A signal handler tries to."""
     engine = module[0]
