@@ -1,7 +1,12 @@
 """Native builtins: memory.fill, memory.copy, memory.init (operands as in `brolga.jit.builtins`, by the internal calling convention).
 
-They use no stack, since it may be full. All operands are zero-extended 32-bit numbers, so that sums cannot overflow 64 bits. All
-bounds are compared before anything is written.
+They use no stack where that is the wasm stack, since it may be full. All operands are zero-extended 32-bit numbers, so that sums cannot
+overflow 64 bits. All bounds are compared before anything is written.
+
+A routine may take seconds, and can be ended in the middle; what it has written stays. Where there are signals, one may come at any
+instruction and lead to the safepoint, so: r15 stays as it is, rsp at the return address, and what is read from records must be right
+if a segment is dropped or a memory grows in between (its bytes do not move then). Elsewhere what is large is done by pieces, between
+which the routine polls.
 """
 
 from __future__ import annotations
@@ -11,10 +16,12 @@ from typing import Final
 # From these sizes on string instructions are as fast as blocks of vectors.
 STRING_MOVE: Final = 4096
 STRING_FILL: Final = 2048
+# What takes some tens of microseconds.
+PIECE: Final = 1 << 18
 
 
-def vector_symbols(avx: bool) -> dict[str, object]:
-    """What the texts below name: vectors of 32 bytes or of 16."""
+def symbols(avx: bool, polls: bool) -> dict[str, object]:
+    """What the texts below name, with vectors of 32 bytes or of 16, with polls between pieces or without."""
     size = 32 if avx else 16
     multiples = {f"V{i}" if i > 1 else "V": size * i for i in (1, 2, 3, 4, 8)}
     words = {"LOAD": "vmovups", "R": "ymm"} if avx else {"LOAD": "movups", "R": "xmm"}
@@ -28,6 +35,10 @@ def vector_symbols(avx: bool) -> dict[str, object]:
         "STRING_MOVE": STRING_MOVE,
         "STRING_FILL": STRING_FILL,
         "MOVE": MOVE,
+        "PIECE": PIECE,
+        "FILL_BY_PIECES": FILL_BY_PIECES if polls else "",
+        "MOVE_BY_PIECES": MOVE_BY_PIECES if polls else "",
+        "MOVE_BY_PIECES_COLD": MOVE_BY_PIECES_COLD if polls else "",
     }
 
 
@@ -74,6 +85,7 @@ first:
     {LOAD} [rdi], {R}0
     {RETURN}
 by_string:
+    {FILL_BY_PIECES}
     rep stosb
     ret
 under_16:
@@ -122,10 +134,82 @@ MOVE_16_TO_32: Final = """
 vectors:
 """
 
+# The byte in al.
+FILL_BY_PIECES: Final = """
+    mov r8d, eax
+    jmp piece_or_less
+next_piece:
+    lea r9, [rcx - {PIECE}]
+    mov ecx, {PIECE}
+    rep stosb
+    mov rcx, r9
+    mov rdx, [r15 + {CTX_ACTIVATION}]
+    cmp dword ptr [rdx + {STATE_INTERRUPT}], 0
+    je piece_or_less
+    lea r11, [rip + piece_or_less]
+    jmp {POLL_IN_BULK}
+piece_or_less:
+    mov eax, r8d
+    cmp rcx, {PIECE}
+    ja next_piece
+"""
+# Pieces go in the direction in which the bytes within them go. The last one may have any size.
+MOVE_BY_PIECES: Final = """
+    cmp rcx, {PIECE}
+    ja by_pieces
+piece_or_less:
+"""
+MOVE_BY_PIECES_COLD: Final = """
+by_pieces:
+    mov rax, rdi
+    sub rax, rsi
+    cmp rax, rcx
+    jb last_piece
+first_piece:
+    lea r8, [rcx - {PIECE}]
+    lea r9, [rdi + {PIECE}]
+    lea r10, [rsi + {PIECE}]
+    mov ecx, {PIECE}
+    call piece_or_less
+    mov rdi, r9
+    mov rsi, r10
+    mov rcx, r8
+    mov rax, [r15 + {CTX_ACTIVATION}]
+    cmp dword ptr [rax + {STATE_INTERRUPT}], 0
+    je more_pieces
+    lea r11, [rip + more_pieces]
+    jmp {POLL_IN_BULK}
+more_pieces:
+    cmp rcx, {PIECE}
+    ja first_piece
+    jmp piece_or_less
+last_piece:
+    lea r8, [rcx - {PIECE}]
+    mov r9, rdi
+    mov r10, rsi
+    add rdi, r8
+    add rsi, r8
+    mov ecx, {PIECE}
+    call piece_or_less
+    mov rdi, r9
+    mov rsi, r10
+    mov rcx, r8
+    mov rax, [r15 + {CTX_ACTIVATION}]
+    cmp dword ptr [rax + {STATE_INTERRUPT}], 0
+    je more_pieces_before
+    lea r11, [rip + more_pieces_before]
+    jmp {POLL_IN_BULK}
+more_pieces_before:
+    cmp rcx, {PIECE}
+    ja last_piece
+    jmp piece_or_less
+"""
+
 # rdi destination, rsi source, rcx length: areas that may overlap. Up to eight vectors are all read before any is written. More go
 # in blocks of four, forwards unless the destination begins within the source, and the four at the end that the blocks lead to are
 # read before. Vectors at both ends may overlap each other, so no byte is moved by itself.
 MOVE: Final = """
+    {MOVE_BY_PIECES}
     cmp rcx, 16
     jb under_16
     {MOVE_16_TO_32}
@@ -249,6 +333,7 @@ under_4:
     mov [rdi + rcx - 1], dl
 done:
     ret
+    {MOVE_BY_PIECES_COLD}
 """
 
 # edi destination memory, esi source memory, edx destination, ecx source, r8d length
@@ -282,13 +367,13 @@ MEMORY_INIT: Final = """
     ja out_of_bounds
     shl rsi, 4
     add rsi, [r15 + {CTX_DATA_SEGMENTS}]
+    mov r9, [rsi]                 # before the length: it may be dropped in between
     lea r10, [rcx + r8]
     cmp r10, [rsi + 8]
     ja out_of_bounds
     mov rdi, [rdi + {MEMORY_BASE}]
     add rdi, rdx
-    mov rsi, [rsi]
-    add rsi, rcx
+    lea rsi, [r9 + rcx]
     mov rcx, r8
     {MOVE}
 out_of_bounds:

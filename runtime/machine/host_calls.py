@@ -50,6 +50,7 @@ HOST_CALL: Final = """
 """
 # Back into wasm: unless the activation shall end. In: as HOST_CALL left it.
 HOST_RETURN: Final = """
+    {LOOK_AT_SIGNALS}
     mov rax, [rbx + {STATE_REQUEST}]
     cmp rax, [rbx + {STATE_ACTIVATION}]
     jae interrupted
@@ -61,6 +62,28 @@ HOST_RETURN: Final = """
     mov eax, [rsp + {CALL_STACK}]
     {DEFAULT_MXCSR}
     {RESTORE_GS_AFTER_HOST}
+"""
+# Where wasm keeps the GIL. A host function written in C runs no Python signal handler and gives other threads no turn, and a loop may
+# be in compiled code too seldom for the watchdog.
+LOOK_AT_SIGNALS: Final = """
+    cmp dword ptr [rbp + {THREAD_SIGNALS}], 0
+    jne look_at_signals
+signals_handled:
+"""
+LOOK_AT_SIGNALS_COLD: Final = """
+look_at_signals:
+    mov dword ptr [rbp + {THREAD_SIGNALS}], 0
+    call {PyErr_CheckSignals}
+    test eax, eax
+    jnz handler_raised
+    call {PyEval_SaveThread}
+    mov rdi, rax
+    call {PyEval_RestoreThread}
+    jmp signals_handled
+handler_raised:                   # a call that was suspended has its stack elsewhere
+    mov rax, [rsp + {CALL_STACK}]
+    mov [rbp + {THREAD_STACK}], rax
+    jmp {EXIT_RAISED}
 """
 RESTORE_GS_USED: Final = """
     mov rcx, [rsp + {CALL_SIZE}]
@@ -83,6 +106,7 @@ RESUME_WASM: Final = """
 HOST_COLD: Final = """
     {DEFAULT_MXCSR_COLD}
     {NOTE_IN_WASM_COLD}
+    {LOOK_AT_SIGNALS_COLD}
 interrupted:
     mov r10, [rsp + {CALL_STACK}]
     mov rax, [r10]
@@ -242,6 +266,26 @@ HOST_GENERIC: Final = """
     test rax, rax
     jz {BUILTIN}
     jmp rax
+"""
+
+# In the middle of a routine of `bulk`, at whose return address rsp is: as POLL, then goes on at the address in r11. Keeps the registers for
+# arguments.
+POLL_IN_BULK: Final = """
+    {HOST_CALL}
+    mov dword ptr [rbx + {STATE_INTERRUPT}], 0
+    inc dword ptr [rbx + {STATE_AT_SAFEPOINT}]
+    call {PyErr_CheckSignals}
+    dec dword ptr [rbx + {STATE_AT_SAFEPOINT}]
+    test eax, eax
+    jnz raised
+    {HOST_RETURN}
+    mov r11, r12
+    {ARGUMENTS_FROM_RSP}
+    {RESUME_WASM}
+    jmp r11
+raised:
+    jmp {EXIT_RAISED}
+    {HOST_COLD}
 """
 
 # The builtin `interrupt`: a poll has seen the flag set. Also gives other Python threads their turn. As in a safepoint, compiled code

@@ -63,7 +63,7 @@ THREAD_STATE: Final = 24  # activation state while wasm runs, 0 in host calls an
 THREAD_SERIAL: Final = 32  # grows with each entry and each return of a host call
 THREAD_SEEN: Final = 40  # the watchdog's copy of it
 THREAD_ID: Final = 48  # u32, native id
-THREAD_SIGNALS: Final = 52  # u32, not zero: a Python signal handler waits for this thread
+THREAD_SIGNALS: Final = 52  # u32, not zero: a Python signal handler waits for this thread, or others may wait for the GIL
 THREAD_NEXT: Final = 56  # next record of the list
 THREAD_GS: Final = 64  # gs base as we left it
 THREAD_DEPTH: Final = 72  # u32, activations on this thread
@@ -75,7 +75,8 @@ THREAD_NATIVE_LOW: Final = 104  # lowest address of the thread's native stack
 THREAD_NATIVE_LIMIT: Final = (
     112  # lowest native rsp at which an entry may begin, unless it is on another stack altogether
 )
-THREAD_SIZE: Final = 120
+THREAD_HELD: Final = 120  # u32, the watchdog's: ticks for which it has seen the thread in an activation with the GIL
+THREAD_SIZE: Final = 128
 
 # The entry frame, from the address in STATE_NATIVE_STACK upwards. Below it the stack is free.
 FRAME_NATIVE_STACK: Final = 0  # what the entry found in these fields

@@ -153,13 +153,9 @@ class Machine:
         self._settings = digest(f"{self._variant.describe()} {_sizes(self._addresses)}".encode()).hex()
         self._symbols = None
         self._add_routines()
+        self._native_builtins = self._add_native_builtins()
         if handlers is not None:
             self._add_signals(handlers)
-        self._native_builtins = {
-            number: self._add(builtins.BUILTIN_NAMES[number].upper())
-            for number in (builtins.MEMORY_FILL, builtins.MEMORY_COPY, builtins.MEMORY_INIT)
-        }
-        self._native_builtins[builtins.INTERRUPT_POLL] = self._add("INTERRUPT_POLL")
         self._enter = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(self._raw_entry)
         self.apply: Final[Apply] = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self._addresses["CHANGE"])
         enable_views(_BLOCKS, self._addresses["GETBUFFER_OF_BLOCK"], self._addresses["RELEASEBUFFER_OF_BLOCK"])
@@ -258,6 +254,17 @@ class Machine:
         self._entries: list[dict[FuncType, int]] = [{} for _ in range(KINDS)]
         self._host_calls: dict[FuncType, int] = {}
         self._builtin_thunks: dict[int, int] = {}
+
+    def _add_native_builtins(self) -> dict[int, int]:
+        """Their addresses, by number. Those of `bulk` are in one piece, where signals divert threads as in compiled code."""
+        if not self.platform.signals:
+            self._add("POLL_IN_BULK")
+        found = {builtins.INTERRUPT_POLL: self._add("INTERRUPT_POLL")}
+        start = self.arena.next_stub()
+        for number in (builtins.MEMORY_FILL, builtins.MEMORY_COPY, builtins.MEMORY_INIT):
+            found[number] = self._add(builtins.BUILTIN_NAMES[number].upper())
+        self._addresses["BULK_START"], self._addresses["BULK_END"] = start, self.arena.next_stub()
+        return found
 
     # Routines by signature take a millisecond to assemble, so they are made when a function has been called a few times, and used
     # at once by functions of the same type that are made later.

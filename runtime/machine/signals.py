@@ -2,17 +2,19 @@
 
     fault handler      SIGSEGV SIGBUS SIGFPE SIGILL: a fault in compiled code is recorded in the activation state, and the thread
                        continues in the trap exit. Others go to the handlers that were there before.
-    diversion handler  a real-time signal of our own: if the thread is in compiled code, it continues in the safepoint.
+    diversion handler  a real-time signal of our own: if the thread is in compiled code, or in a routine of `bulk`, which may take
+                       seconds, it continues in the safepoint.
     Python handler     in front of CPython's own handler, for each signal that has a Python handler: calls it, then diverts
                        the main thread, so that the Python handler runs at once.
     safepoint          saves all registers on the native stack (the wasm stack may be full), runs Python's signal handlers, ends the
                        activation if that was asked for, releases the GIL, and resumes where the thread was.
     watchdog           a native thread: each millisecond it looks for threads that have been in wasm since the last look, and
-                       sends them to the safepoint if they hold the GIL or somebody waits for them; before that, and after Python has
-                       run there, it puts the Python handler in place again where `signal.signal` or `asyncio.run` have replaced
-                       it.
+                       sends them to the safepoint if they hold the GIL or somebody waits for them. What a host call that returns
+                       can do, it is told. Before that, and after Python has run there, the watchdog puts the Python handler in
+                       place again where `signal.signal` or `asyncio.run` have replaced it.
 
-In compiled code r15 is always a context, so the state is found through the interrupted registers.
+In compiled code r15 is always a context, so the state is found through the interrupted registers. Routines of `bulk` leave it as it is,
+and rsp at their return address. In all others a thread is for a moment only: what is wanted of it is wanted again at the next tick.
 """
 
 from __future__ import annotations
@@ -52,6 +54,27 @@ IN_FUNCTIONS: Final = """
     mov rax, {FUNCTIONS_END}
     cmp rcx, rax
     jae foreign
+"""
+
+# Label `foreign` unless the interrupted pc (left in rcx) is where all registers that are saved and restored make it go on.
+IN_FUNCTIONS_OR_BULK: Final = """
+    mov rcx, [rdx + {UC_RIP}]
+    mov rax, {FUNCTIONS_START}
+    cmp rcx, rax
+    jb in_stubs
+    mov rax, {FUNCTIONS_END}
+    cmp rcx, rax
+    jae foreign
+can_be_interrupted:
+"""
+IN_FUNCTIONS_OR_BULK_COLD: Final = """
+in_stubs:
+    mov rax, {BULK_START}
+    cmp rcx, rax
+    jb foreign
+    mov rax, {BULK_END}
+    cmp rcx, rax
+    jb can_be_interrupted
 """
 
 FAULT_HANDLER: Final = """
@@ -184,7 +207,7 @@ TEST_KEYS: Final = """
 
 # Lets the interrupted thread continue in the safepoint. An iretq frame on the native stack leads back.
 DIVERSION_HANDLER: Final = """
-    {IN_FUNCTIONS}
+    {IN_FUNCTIONS_OR_BULK}
     mov r8, [rdx + {UC_R15}]
     mov r8, [r8 + {CTX_ACTIVATION}]
     mov r9, [r8 + {STATE_NATIVE_STACK}]
@@ -203,6 +226,8 @@ DIVERSION_HANDLER: Final = """
     mov [rdx + {UC_RSP}], r9
     mov rax, {SAFEPOINT}
     mov [rdx + {UC_RIP}], rax
+    ret
+    {IN_FUNCTIONS_OR_BULK_COLD}
 foreign:
     ret
 """
@@ -304,12 +329,20 @@ raised:
     jmp {EXIT_FAILED}
 interrupted:
     mov rax, [r12 + 128]
+    mov rdx, [r12 + 128 + 24]
+    xor esi, esi
+    mov rcx, {FUNCTIONS_START}
+    cmp rax, rcx
+    jae in_function
+    mov rax, [rdx]                # in a routine of `bulk`: the trap is its caller's
+    add rdx, 8
+    inc esi
+in_function:
     mov [rbx + {STATE_TRAP_PC}], rax
-    mov rax, [r12 + 128 + 24]
-    mov [rbx + {STATE_TRAP_STACK}], rax
+    mov [rbx + {STATE_TRAP_STACK}], rdx
     mov qword ptr [rbx + {STATE_TRAP_ADDRESS}], 0
     mov dword ptr [rbx + {STATE_TRAP_CODE}], {INTERRUPT}
-    mov dword ptr [rbx + {STATE_TRAP_RETURN}], 0
+    mov [rbx + {STATE_TRAP_RETURN}], esi
     jmp {TRAP_EXIT}
 """
 SAVE_GS_USED: Final = """
@@ -357,6 +390,7 @@ FXSAVE_SIZE: Final = 512 + 64
 
 TICK_NANOSECONDS: Final = 1_000_000
 IDLE_TICKS: Final = 50  # without activity, until the watchdog sleeps
+HELD_TICKS: Final = 5  # with the GIL, until a host call that returns gives it to others: as CPython's own switch interval
 
 # void *watchdog(void *), which never returns unless there is one already. r12 cells, r13 idle ticks, rbp thread record, r14 whether that thread is sent to the
 # safepoint; at [rsp] a timespec, then a kernel sigaction.
@@ -388,6 +422,20 @@ scan:
     je same
     xor r13d, r13d
 same:
+    cmp dword ptr [rbp + {THREAD_DEPTH}], 0
+    je not_held
+    test rbx, rbx
+    jz held                       # or in a host function that has released it, which does not harm
+    cmp qword ptr [rbx + {STATE_PYTHON}], 0
+    jne not_held
+held:
+    inc dword ptr [rbp + {THREAD_HELD}]
+    cmp dword ptr [rbp + {THREAD_HELD}], {HELD_TICKS}
+    jb counted
+    mov dword ptr [rbp + {THREAD_SIGNALS}], 1
+not_held:
+    mov dword ptr [rbp + {THREAD_HELD}], 0
+counted:
     test rbx, rbx
     jz advance
     xor r13d, r13d
