@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from operator import methodcaller
@@ -17,6 +19,7 @@ from brolga.jit.settings import Settings
 from brolga.jit.vmctx import ContextLayout
 from brolga.jit.wasm import types as wasm
 
+from .machine.code import any_missing
 from .machine.compiling import look_up, look_up_while_compiling
 
 _PARTS: Final = (
@@ -128,6 +131,17 @@ def _compiler() -> Callable[[wasm.Module, ContextLayout, int, Settings], Compile
     from brolga.jit.compile import compile_function
 
     return compile_function
+
+
+def _at_exit() -> None:
+    """Finalisers of what lives until the interpreter ends may call functions for the first time, when no import works any more: what
+    they may want is imported now, if there are functions that are not compiled."""
+    if any_missing():
+        with suppress(Exception):  # nobody has asked for it
+            _compiler()
+
+
+atexit.register(_at_exit)
 
 
 @final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Self, final
@@ -12,6 +13,7 @@ from brolga.ir.text import printable
 
 from . import machine
 from .compilation import Compilation
+from .machine.code import any_missing
 from .managed import SlottedManaged
 
 if TYPE_CHECKING:
@@ -150,6 +152,15 @@ def _public_codes() -> dict[int, TrapCode]:
     from .trap_code import PUBLIC_CODES
 
     return PUBLIC_CODES
+
+
+def _at_exit() -> None:
+    """Finalisers that call functions for the first time may look at traps when no import works any more."""
+    if any_missing():
+        _public_codes()
+
+
+atexit.register(_at_exit)
 
 
 class WasmTimeout(Trap, TimeoutError):

@@ -297,6 +297,11 @@ class CodeSpace(Unique):
             self._arena.free(chunk[0], chunk[1] - chunk[0])
 
 
+def any_missing() -> bool:
+    """Whether there is a function that is not installed."""
+    return any(space.installed() < space.count for _, _, space in _extents)
+
+
 def _change_extents(chunk: _Extent, add: bool) -> None:
     """Replaces the whole list, as `CodeArena` does and for the same reason."""
     global _extents

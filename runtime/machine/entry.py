@@ -27,6 +27,7 @@ from .heap_types import (
     member_table,
     type_from_spec,
 )
+from .lifetime import exiting
 from .state import state_of
 from .values import from_bits, to_bits
 
@@ -193,7 +194,8 @@ def slow_call(func: EntryPoint, /, *args: object, timeout: float | None = None, 
         args = _with_store(func, args, named)
     if func._entry_kind == METHOD:
         return _call_method(func, args, timeout)
-    seconds = None if timeout is None else _timeouts().to_seconds(timeout)
+    # When the interpreter ends no other thread runs, so nothing could end a call in time.
+    seconds = None if timeout is None or exiting() else _timeouts().to_seconds(timeout)
     type, store, record = func._looked_at()
     bits = _arguments(func, args, "__call__")
     if seconds is None:

@@ -49,7 +49,7 @@ from .preassembled import SHELF, OutOfReachError, link
 from .stacks import StackPool
 from .state import StoreState, abandon_activations, in_use, initial_state, request_end_of_all
 from .threads import ThreadRecords
-from .traps import refuse_entry, report_passing, trap
+from .traps import end_of_thread, ends_with_interpreter, note_end_of_interpreter, refuse_entry, report_passing, trap
 from .variant import Variant
 from .watchdog import POLL_SECONDS, Watchdog
 
@@ -128,7 +128,6 @@ class Machine:
         self.initial_state: Final = initial_state(self.threads.nobody)
         self.stacks: Final = StackPool(platform)  # of calls that can be suspended
         self._run_fiber: Callable[[int], int] | None = None
-        self._closed = False
         self._reservations = self._reservation_pool() if platform.reservations else None
         self._addresses: dict[str, int] = {  # what texts may name
             "CELLS": self._cells,
@@ -306,8 +305,8 @@ class Machine:
     def _attach(self, state: StoreState) -> None:
         """Called by an entry whose thread is not the one that the state has seen last, and where entries are refused."""
         self.arena.check_process()
-        if self._closed and threading.get_ident() != threading.main_thread().ident:
-            raise RuntimeError("the interpreter is shutting down")
+        if ends_with_interpreter():
+            raise end_of_thread()
         record = self.threads.current()
         self._watchdog.start()
         while True:
@@ -332,7 +331,6 @@ class Machine:
 
     def close_entries(self) -> None:
         """At exit: from now on only the main thread may enter wasm from outside."""
-        self._closed = True
         for record in self.threads.all():
             _u64(record + L.THREAD_FS).value = 0
 
@@ -578,15 +576,18 @@ def _after_fork_in_child() -> None:
 
 
 def _at_exit() -> None:
-    """No thread shall be in wasm when the interpreter drops the contexts, tables and functions of its stores."""
+    """No thread shall be in wasm when the interpreter drops the contexts, tables and functions of its stores. The main thread still
+    may, in finalisers."""
     machines = list(_machines.values())
+    note_end_of_interpreter()
     for machine in machines:
         machine.close_entries()
-    request_end_of_all()
+    request_end_of_all()  # those in host functions end when they are back
     patience = EXIT_PATIENCE
     while patience > 0 and (
         records := [(machine, record) for machine in machines for record in machine.threads.in_wasm()]
     ):
+        request_end_of_all()
         for machine, record in records:
             machine.kick(record)
         time.sleep(POLL_SECONDS)  # lets them have the GIL

@@ -9,6 +9,7 @@ import ctypes
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from struct import Struct
+from threading import get_ident, main_thread
 from typing import Final, final
 
 from brolga.ir.errors import BrolgaError, ClosedError
@@ -125,11 +126,36 @@ def trap(state: StoreState) -> BaseException:
             code = STACK_OVERFLOW
         if code < 0:
             raise UnexpectedFault(f"unexpected fault at pc {pc:#x}, address {fault:#x}, in {_describe(sites)}")
+    if code == INTERRUPT and ends_with_interpreter():
+        return end_of_thread()
     return _factory(code, sites, fault, code == INTERRUPT and state.timed_out)
+
+
+# Other daemon threads vanish when the interpreter ends. Those in wasm cannot simply be left there, and what ends them is nobody's
+# concern: SystemExit is what `threading` passes over in silence.
+
+_interpreter_ends = False
+
+
+def note_end_of_interpreter() -> None:
+    """From now on no other thread than the main one may be in wasm."""
+    global _interpreter_ends
+    _interpreter_ends = True
+
+
+def ends_with_interpreter() -> bool:
+    """Whether the interpreter ends, and the calling thread with it."""
+    return _interpreter_ends and get_ident() != main_thread().ident
+
+
+def end_of_thread() -> SystemExit:
+    return SystemExit("the interpreter is shutting down")
 
 
 def interruption(wasm_stack: int, timed_out: bool) -> BaseException:
     """The exception that ends a call which is suspended with rsp = `wasm_stack` (at the return address), or 0: not in wasm."""
+    if ends_with_interpreter():
+        return end_of_thread()
     sites = unwind(_u64(wasm_stack).value, wasm_stack + 8, 1) if wasm_stack else []
     return _factory(INTERRUPT, sites, 0, timed_out)
 
