@@ -8,8 +8,19 @@ from bisect import insort
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 
+from ..arguments import (
+    bool_of,
+    buffer_of,
+    bytes_of,
+    callable_of,
+    encoded,
+    instance_of,
+    list_of,
+    path_of,
+    text_of,
+)
 from ..config import write_only
 from ..machine.lifetime import Unique
 from ..managed import Consumable
@@ -51,19 +62,24 @@ class WasiConfig(Consumable, Unique):
     @write_only
     def argv(self, argv: Iterable[str | bytes]) -> None:
         """The program's arguments, its own name first."""
-        self._argv = [_encoded(arg) for arg in argv]
+        self._argv = [_encoded(arg) for arg in list_of(argv, "the arguments")]
 
     def inherit_argv(self) -> None:
         """The arguments of this process."""
+        self.ptr()
         self._argv = [os.fsencode(arg) for arg in sys.argv]
 
     @write_only
     def env(self, pairs: Iterable[Iterable[str]]) -> None:
         """The environment, as pairs of name and value."""
-        self._env = [(_encoded(name), _encoded(value)) for name, value in pairs]
+        listed = [list_of(pair, "pairs of name and value") for pair in list_of(pairs, "pairs of name and value")]
+        if any(len(pair) != 2 for pair in listed):
+            raise ArgumentTypeError("expected pairs of name and value")
+        self._env = [(_encoded(name), _encoded(value)) for name, value in listed]
 
     def inherit_env(self) -> None:
         """The environment of this process."""
+        self.ptr()
         self._env = list(os.environb.items())
 
     @write_only
@@ -74,12 +90,12 @@ class WasiConfig(Consumable, Unique):
     @write_only
     def stdin_bytes(self, data: bytes) -> None:
         """Standard input is these bytes."""
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"expected bytes, not {data!r}")
-        self._stdin = InputStream(data=bytes(data))
+        with buffer_of(data) as view:
+            self._stdin = InputStream(data=view.tobytes())
 
     def inherit_stdin(self) -> None:
         """Standard input is this process's."""
+        self.ptr()
         self._stdin = InputStream(0, closed=_was_closed(0))
 
     @write_only
@@ -90,10 +106,11 @@ class WasiConfig(Consumable, Unique):
     @write_only
     def stdout_custom(self, callback: Sink) -> None:
         """Standard output goes to this callable, piece by piece; it returns how many bytes it took, or None for all."""
-        self._outputs["stdout"] = OutputStream(sink=_callable(callback))
+        self._outputs["stdout"] = OutputStream(sink=callable_of(callback))
 
     def inherit_stdout(self) -> None:
         """Standard output is this process's."""
+        self.ptr()
         self._outputs["stdout"] = OutputStream(1, closed=_was_closed(1))
 
     @write_only
@@ -104,10 +121,11 @@ class WasiConfig(Consumable, Unique):
     @write_only
     def stderr_custom(self, callback: Sink) -> None:
         """Standard error goes to this callable, as `stdout_custom`."""
-        self._outputs["stderr"] = OutputStream(sink=_callable(callback))
+        self._outputs["stderr"] = OutputStream(sink=callable_of(callback))
 
     def inherit_stderr(self) -> None:
         """Standard error is this process's."""
+        self.ptr()
         self._outputs["stderr"] = OutputStream(2, closed=_was_closed(2))
 
     def preopen_dir(
@@ -123,16 +141,17 @@ class WasiConfig(Consumable, Unique):
         The third argument may be a bool, as in wasmtime 50 (`fs_mutable`: directory and files may be changed), or a
         DirPerms followed by a FilePerms, as before. By default everything is allowed.
         """
+        self.ptr()
         if isinstance(dir_perms, bool):
             fs_mutable = dir_perms
             dir_perms = None
-        if not isinstance(fs_mutable, bool):
-            raise TypeError("expected a bool for fs_mutable")
+        fs_mutable = bool_of(fs_mutable, "a bool for fs_mutable")
         directory = _permissions(dir_perms, "DirPerms")
         files = _permissions(file_perms, "FilePerms")
-        name = _guest_name(guest_path)
+        name = encoded(text_of(guest_path), "the name of a directory")
+        host = path_of(path)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(host, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
             raise WasmtimeError(f"failed to add preopen dir: {error}") from error
         self._preopens.append(
@@ -158,31 +177,14 @@ class WasiConfig(Consumable, Unique):
         return context
 
 
-def _callable(callback: Sink) -> Sink:
-    if not callable(callback):
-        raise TypeError(f"expected a callable, not {callback!r}")
-    return callback
-
-
 def _permissions(given: DirPerms | FilePerms | None, kind: str) -> int:
     """The bits of a member of the enumeration that has this name."""
     if given is None:
         return _READ_AND_WRITE
     from .permissions import DirPerms, FilePerms  # an Enum, which few programs need
 
-    if not isinstance(given, DirPerms if kind == "DirPerms" else FilePerms):
-        raise TypeError(f"expected a {kind}, not {given!r}")
-    bits: int = given.value
+    bits: int = instance_of(DirPerms if kind == "DirPerms" else FilePerms, given, f"a {kind}").value
     return bits
-
-
-def _guest_name(name: object) -> bytes:
-    if not isinstance(name, str):
-        raise TypeError(f"expected a str as name of a directory, not {name!r}")
-    try:
-        return name.encode()
-    except UnicodeEncodeError:
-        raise WasmtimeError(f"the name of a directory is no text: {name!r}") from None
 
 
 def _was_closed(fd: int) -> bool:
@@ -201,17 +203,22 @@ def _never() -> bool:
 
 
 def _encoded(text: str | bytes) -> bytes:
-    if not isinstance(text, (str, bytes)):
-        raise TypeError(f"expected a str or bytes, not {text!r}")
-    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    if issubclass(type(text), bytes):
+        data = bytes_of(text)
+    else:
+        try:
+            data = text_of(text, "a str or bytes").encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise WasmtimeError(f"arguments and environment cannot be written as UTF-8: {error.reason}") from None
     if b"\0" in data:
         raise WasmtimeError("arguments and environment cannot contain a zero byte")
     return data
 
 
 def _open_stream(path: Path, flags: int, name: str) -> int:
+    host = path_of(path)
     try:
-        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+        return os.open(host, flags | os.O_CLOEXEC, 0o666)
     except (OSError, ValueError) as error:
         raise WasmtimeError(f"failed to set {name} file: {error}") from error
 

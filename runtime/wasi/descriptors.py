@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from operator import index
 from typing import Final, final
 
-from brolga.ir.errors import WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 
+from ..arguments import described, int_of
 from ..machine.lifetime import Unique
 from .abi import (
     BADF,
@@ -121,9 +121,10 @@ def _taken(answer: object, size: int) -> int:
     """How many bytes a callable says that it took, of so many."""
     if answer is None:
         return size
-    if not isinstance(answer, int):
-        raise WasmtimeError(f"a callback for output must return an int or None, not {answer!r}")
-    count = index(answer)
+    try:
+        count = int_of(answer)
+    except ArgumentTypeError:
+        raise WasmtimeError(f"a callback for output must return an int or None, not {described(answer)}") from None
     if count < 0:
         raise WasiError(IO)
     if count > size:

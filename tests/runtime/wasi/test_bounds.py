@@ -268,8 +268,25 @@ def test_configurations_and_descriptors_are_not_copied(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_kinds_of_arguments(change: Any) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(brolga.ArgumentTypeError):
         change(WasiConfig())
+
+
+def test_a_configuration_that_was_used_up_opens_nothing() -> None:
+    config = WasiConfig()
+    config._context().close()
+    before = os.listdir("/proc/self/fd")
+    for change in (
+        lambda: config.preopen_dir("/", "/"),
+        config.inherit_argv,
+        config.inherit_env,
+        config.inherit_stdin,
+        config.inherit_stdout,
+        config.inherit_stderr,
+    ):
+        with pytest.raises(ValueError, match="already closed"):
+            change()
+    assert os.listdir("/proc/self/fd") == before
 
 
 _STREAMS = r"""(module
