@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # What a sequence may have. Threads and signals change the whole run, the others single steps.
 MODES: Final = ("threads", "signals", "forks", "exceptions", "memory")
+# Where no signal arrives, and where CPython loses the exception that it has in its hands if a trace function raises.
+CLEANUP: Final = frozenset(dis.opmap.get(name, -1) for name in ("PUSH_EXC_INFO", "POP_EXCEPT", "COPY", "RERAISE"))
 PACKAGE: Final = os.path.dirname(brolga.__file__)
 
 
@@ -117,7 +120,8 @@ def _traced(action: Callable[[], Any], count: int) -> Any:
         nonlocal left
         if event == "opcode":
             left -= 1
-            if left == 0:
+            if left <= 0 and frame.f_code.co_code[frame.f_lasti] not in CLEANUP:
+                sys.settrace(None)
                 raise Interruption
         return in_frame
 

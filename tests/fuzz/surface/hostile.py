@@ -94,9 +94,11 @@ LIARS: Final[dict[str, type]] = {
 def make_liar(base: str, value: Any, lie: Any, told: Callable[[], object] | None, raises: bool) -> object:
     """An object that is `value` if nobody asks it, and says that it is `lie`."""
     kind = LIARS[base]
+    if isinstance(value, int) and abs(value) > 1 << 20 and base in ("bytes", "bytearray"):
+        value = 16
     try:
         liar: Any = kind() if base == "object" else kind(value)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, MemoryError, Hostile):  # MemoryError: bytes(10**9)
         liar = kind()
     liar.told, liar.lie, liar.raises, liar.acts = told, lie, raises, 0
     return liar

@@ -86,10 +86,10 @@ class World:
             self.things[label] = Thing(label, kind, value, owner, known)
         elif hasattr(value, "cr_frame"):
             self.things[label] = Thing(label, "coroutine", value, owner, known)
-        elif isinstance(value, memoryview | bytearray | bytes):
+        elif type(value) in (memoryview, bytearray, bytes):
             if len(value) < 1 << 20:
                 self.things[label] = Thing(label, type(value).__name__, value, owner, known)
-        elif isinstance(value, list | tuple):
+        elif type(value) in (list, tuple):
             for place, item in enumerate(value[:MOST_ITEMS]):
                 if class_name(item):
                     self.add(f"{label}.{place}", item, owner)
