@@ -42,7 +42,7 @@ from .entry_layout import KINDS
 from .fault_handlers import FAULTS, FaultHandlers
 from .forking import forget_imports
 from .host import HostFunction, builtin_dispatch
-from .lifetime import keep_forever
+from .lifetime import Unique, keep_forever
 from .memory import RESERVATION, ClosedMemory, CopiedMemory, MappedMemory, MemoryBlock, ReservationPool, ReservedMemory
 from .pages import CLOSED_MESSAGE, enable_views
 from .preassembled import SHELF, OutOfReachError, link
@@ -110,7 +110,7 @@ _SIGNAL_ROUTINES: Final = ("SAFEPOINT", "DIVERSION_HANDLER", "PYTHON_HANDLER", "
 _IR_TO_WASM: Final = {ir_types.I32: I32, ir_types.I64: I64}
 
 
-class Machine:
+class Machine(Unique):
     """Code arena, routines and signal handling of one platform. There is one per platform and process: see `machine`."""
 
     def __init__(self, platform: Platform) -> None:

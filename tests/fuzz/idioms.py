@@ -365,7 +365,9 @@ class _Writer:
         op = choose.choice(["add", "add", "xor", "xor", "and", "or", "mul", "sub"])
         early = f"({type}.load8_u offset=8 (i32.and {counter} (i32.const 0x3f)))"
         last = f"(local.get {place})"
-        parts = [choose.choice([early, self.get(type), self.value(type, 2), last]) for _ in range(choose.randrange(2, 6))]
+        parts = [
+            choose.choice([early, self.get(type), self.value(type, 2), last]) for _ in range(choose.randrange(2, 6))
+        ]
         factor = choose.choice([3, 7, 9, 15, 17, 31, 33, 65, 127, 257, -1])
         parts.append(last if choose.random() < 0.6 else f"({type}.mul {last} ({type}.const {factor}))")
         choose.shuffle(parts)

@@ -166,7 +166,9 @@ class IrInstance(Environment):
 
     def call(self, func: int, args: list[int]) -> list[int]:
         if func < self.module.imported_funcs:
-            return self.call_ptr(self.raw_load(self.context + self.layout.imported_func(func), 8), self.context, 0, args)
+            return self.call_ptr(
+                self.raw_load(self.context + self.layout.imported_func(func), 8), self.context, 0, args
+            )
         return interpret(self.function(func), args, self)
 
     def call_ptr(self, code: int, vmctx: int, signature: int, args: list[int]) -> list[int]:

@@ -58,7 +58,22 @@ def operand_bits(type_name: str) -> list[int]:
         values += [choose.getrandbits(bits) for _ in range(3)]
         return list(dict.fromkeys(value & mask for value in values))
     layout, quiet = ("<f", 1 << 22) if type_name == "f32" else ("<d", 1 << 51)
-    floats = [0.0, 0.25, 0.5, 1.0, 1.5, 2.5, 3.0, 100.125, 2.0**24 + 2, 2.0**31, 2.0**32, 2.0**52 + 0.5, 2.0**63, 2.0**64]
+    floats = [
+        0.0,
+        0.25,
+        0.5,
+        1.0,
+        1.5,
+        2.5,
+        3.0,
+        100.125,
+        2.0**24 + 2,
+        2.0**31,
+        2.0**32,
+        2.0**52 + 0.5,
+        2.0**63,
+        2.0**64,
+    ]
     if type_name == "f32":
         floats += [1e-45, 1.1754943508222875e-38, 3.4028234663852886e38, 2147483520.0, 4294967040.0, float("inf")]
     else:

@@ -143,7 +143,10 @@ class Body:
         self.index = index
         self.choose = program.choose
         self.signature = signature
-        self.locals = [*signature.params, *(self.choose.choice(TYPES) for _ in range(self.choose.choice([2, 5, 10, 24])))]
+        self.locals = [
+            *signature.params,
+            *(self.choose.choice(TYPES) for _ in range(self.choose.choice([2, 5, 10, 24]))),
+        ]
         self.counters: list[str] = []  # of loops, in the order of their locals
         self.labels = 0
 
@@ -232,7 +235,11 @@ class Body:
         return f"({type}.const {self.choose.choice([1, 2, 3, 5, 7, 8, 10, 100, 641, 1000, 4096, 65536, 0x7FFF_FFFF, -3, -8])})"
 
     def condition(self, depth: int) -> str:
-        tests = [(name, types) for name, types in _BY_RESULT["i32"] if name.split(".")[1][:2] in ("eq", "ne", "lt", "gt", "le", "ge")]
+        tests = [
+            (name, types)
+            for name, types in _BY_RESULT["i32"]
+            if name.split(".")[1][:2] in ("eq", "ne", "lt", "gt", "le", "ge")
+        ]
         if self.choose.random() < 0.75:
             name, types = self.choose.choice(tests)
             return f"({name} {' '.join(self.expression(type, depth - 1) for type in types)})"
@@ -245,7 +252,9 @@ class Body:
             return f"(i32.const {choose.randrange(MEMORY_MASK)})"
         if kind < 0.13 and self.program.trapping:
             return self.expression("i32", depth)  # may be anywhere
-        masked = f"(i32.and {self.expression('i32', depth - 1)} (i32.const {choose.choice([0xFF, 0xFFF, MEMORY_MASK])}))"
+        masked = (
+            f"(i32.and {self.expression('i32', depth - 1)} (i32.const {choose.choice([0xFF, 0xFFF, MEMORY_MASK])}))"
+        )
         if kind < 0.4:
             return masked
         if kind < 0.7:
@@ -281,7 +290,9 @@ class Body:
 
     def call(self, signature: int, depth: int) -> str:
         choose, program = self.choose, self.program
-        arguments = " ".join(self.expression(param, min(depth - 2, 1)) for param in program.signatures[signature].params)
+        arguments = " ".join(
+            self.expression(param, min(depth - 2, 1)) for param in program.signatures[signature].params
+        )
         # Recursion uses up the fuel: rare. Otherwise a function calls those before it.
         below = len(program.imports) + (self.index if choose.random() < 0.97 else len(program.functions))
         targets = [i for i, type in enumerate(program.types_of_functions[:below]) if type == signature]

@@ -18,9 +18,7 @@ REGRESSIONS: Final = sorted((HERE / "regressions").glob("*.wat"))
 
 def _run(script: str, *arguments: str) -> None:
     """Run a fuzzer; what it prints is the reason if it fails."""
-    done = subprocess.run(
-        [sys.executable, str(HERE / script), *arguments], check=False, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, str(HERE / script), *arguments], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

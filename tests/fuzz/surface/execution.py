@@ -244,7 +244,7 @@ class Execution:
             return None
         if isinstance(error, (StopIteration, RuntimeError)) and step.kind == "drive":
             return None
-        return f"untyped {type(error).__name__}: {error} {where(error)}"
+        return f"untyped {type(error).__name__}: {error} {where(error)} in {str(step)[:200]}"
 
     # --- Steps of the fuzzer's own ----------------------------------------------------------------------------------------
 
