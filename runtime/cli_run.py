@@ -62,7 +62,10 @@ def _run_for(timeout: float, store: Store, linker: Linker, module: Module, optio
     engine = store.engine
     timer = threading.Timer(timeout, engine.increment_epoch)
     timer.daemon = True
-    timer.start()
+    try:
+        timer.start()
+    except RuntimeError as error:
+        raise WasmtimeError(f"no timeout: {error}") from error
     try:
         return _run(store, linker, module, options)
     finally:
