@@ -10,7 +10,7 @@ from brolga.jit.wasm.types import EXTERNREF, F32, F64, I32, I64
 
 from .arguments import instance_of, refuse_second_init
 from .machine import from_bits
-from .store import Store, StoreData, Storelike, enter, same_store, store_of
+from .store import EXTERN_HOLDER, Store, StoreData, Storelike, enter, same_store, store_of
 from .types import GlobalType, ValType
 from .values import value_to_bits
 
@@ -40,7 +40,7 @@ class GlobalData:
         self._number = None if kind is None else kind.from_address(address)  # the cell, as a number of its type
         self.integer: Any = self._number if code == I32 or code == I64 else None
         if code == EXTERNREF:
-            store_data.holders.add(self)
+            store_data.note(EXTERN_HOLDER, self)
 
     @property
     def bits(self) -> int:

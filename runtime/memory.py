@@ -13,7 +13,7 @@ from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
 from .arguments import index_of, instance_of, refuse_second_init
 from .machine import ClosedMemory, MemoryBlock
 from .machine.changes import DONE, REFUSED, slot_offset
-from .store import StoreData, Storelike, enter, same_store, store_of
+from .store import HOST_MEMORY, StoreData, Storelike, enter, same_store, store_of
 from .types import Limits, MemoryType
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Memory:
             raise WasmtimeError("memories with 64-bit indices or pages of one byte are not supported")
         data = store_of(store)._data
         self._memory = MemoryData(data, limits.min, -1 if limits.max is None else limits.max)
-        data.memories.add(self._memory)
+        data.note(HOST_MEMORY, self._memory)
 
     @classmethod
     def _wrap(cls, memory: MemoryData) -> Memory:

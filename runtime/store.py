@@ -14,7 +14,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast, final
 
 from brolga.ir.errors import ArgumentTypeError, ClosedError, WasmtimeError
 
@@ -57,7 +57,9 @@ def _wasi_class() -> type[WasiConfig]:
     return WasiConfig
 
 
-T = TypeVar("T")
+# Kinds of what a store refers to weakly.
+HOST_MEMORY: Final = 0
+EXTERN_HOLDER: Final = 1  # a table or global of type externref
 
 
 @final
@@ -77,43 +79,6 @@ class StoreLimits:
 
 
 @final
-class Weakly(Generic[T]):
-    """Things that may go, to which signal handlers may add between any two steps: what there is changes in one."""
-
-    __slots__ = ("_added", "_chain", "_most")
-
-    def __init__(self) -> None:
-        self._chain: Any = None  # a pair of a weak reference and the rest of the chain
-        self._added = 0  # since it was walked
-        self._most = 64
-
-    def add(self, thing: T) -> None:
-        reference = weakref.ref(thing)
-        self._chain = (reference, self._chain)
-        self._added += 1
-        if self._added > self._most:
-            self.all()
-
-    def all(self) -> list[T]:
-        """Those that are alive. The others are forgotten."""
-        while True:
-            before = chain = self._chain
-            found: list[T] = []
-            while chain is not None:
-                thing = chain[0]()
-                if thing is not None:
-                    found.append(thing)
-                chain = chain[1]
-            alive: Any = None
-            for thing in reversed(found):
-                alive = (weakref.ref(thing), alive)
-            most = len(found) + 64
-            if self._chain is before:
-                self._chain, self._added, self._most = alive, 0, most
-                return found
-
-
-@final
 class StoreData(Unique):
     """What host functions and converters of references need of a store."""
 
@@ -121,10 +86,8 @@ class StoreData(Unique):
         "closed",
         "externs",
         "funcs",
-        "holders",
         "instance_count",
         "limits",
-        "memories",
         "memory_count",
         "running",
         "state",
@@ -132,6 +95,9 @@ class StoreData(Unique):
         "table_count",
         "table_elements",
         "wasi",
+        "_added",
+        "_most_added",
+        "_noted",
     )
 
     def __init__(self, store: Store) -> None:
@@ -140,8 +106,10 @@ class StoreData(Unique):
         self.running = store._state.activation  # true while code runs
         self.externs = ExternRefs()
         self.funcs: dict[int, weakref.ref[Func]] = {}  # by address of the record, which lasts as long as the store
-        self.holders: Weakly[ExternHolder] = Weakly()  # tables and globals that hold externrefs
-        self.memories: Weakly[MemoryData] = Weakly()  # those that the host made
+        # What may go before the store: a chain of kind, weak reference and rest, how much was added since it was walked, and when it is.
+        self._noted: Any = None
+        self._added = 0
+        self._most_added = 64
         self.wasi: WasiContext | None = None
         self.closed = False  # all that closing a store gives up is given up
         self.limits = StoreLimits()
@@ -159,6 +127,33 @@ class StoreData(Unique):
         if store is None:
             raise WasmtimeError("the store is gone")
         return store
+
+    def note(self, kind: int, thing: MemoryData | ExternHolder) -> None:
+        """Refer to a thing weakly. Signal handlers may do that between any two steps: what is noted changes in one."""
+        reference = weakref.ref(thing)
+        self._noted = kind, reference, self._noted
+        self._added += 1
+        if self._added > self._most_added:
+            self.noted(kind)
+
+    def noted(self, kind: int) -> list[Any]:
+        """The things of this kind that are alive. What is not is forgotten."""
+        while True:
+            before = chain = self._noted
+            found = []
+            while chain is not None:
+                thing = chain[1]()
+                if thing is not None:
+                    found.append((chain[0], thing))
+                chain = chain[2]
+            alive: Any = None
+            for of_kind, thing in reversed(found):
+                alive = of_kind, weakref.ref(thing), alive
+            most = len(found) + 64
+            things = [thing for of_kind, thing in found if of_kind == kind]
+            if self._noted is before:
+                self._noted, self._added, self._most_added = alive, 0, most
+                return things
 
     def count_module(self, memories: int, tables: int) -> None:
         """An instance is about to be made of a module that defines so many. What the host makes by itself does not count. As in
@@ -297,7 +292,7 @@ class Store(Managed, StandsForStore, Unique):
         for instance in self._instances:
             for memory in instance.memories:
                 memory.close()
-        for host_memory in data.memories.all():
+        for host_memory in data.noted(HOST_MEMORY):
             host_memory.close()
         data.externs.forget()
         self._user_data = None
@@ -391,7 +386,7 @@ class Store(Managed, StandsForStore, Unique):
             # Signal handlers may store objects, or run code that moves references.
             asked, entries = data.externs.asked, counter.value
             numbers: set[int] = set()
-            for holder in data.holders.all():
+            for holder in data.noted(EXTERN_HOLDER):
                 numbers.update(holder.extern_numbers())
             if data.externs.keep(numbers, asked, counter, entries):
                 return

@@ -20,7 +20,7 @@ from .machine.lifetime import hold
 from .machine.memory import address_of
 from .machine.state import in_use
 from .platform.interface import Platform
-from .store import Store, StoreData, Storelike, enter, same_store, store_of
+from .store import EXTERN_HOLDER, Store, StoreData, Storelike, enter, same_store, store_of
 from .trap import Trap
 from .types import Limits, TableType, ValType
 from .values import Val, value_to_bits
@@ -131,7 +131,7 @@ class TableData:
         self._record[1] = self.length = minimum
         self._settle()
         if element == EXTERNREF:
-            store_data.holders.add(self)
+            store_data.note(EXTERN_HOLDER, self)
 
     def _settle(self) -> None:
         """Count the elements that there are."""

@@ -77,7 +77,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "copy": lambda w, s, it, n: it["copy"](s),
     "read": lambda w, s, it, n: it["memory"].read(s, 0, 65536),
     "write": lambda w, s, it, n: it["memory"].write(s, b"x" * 1000, 1000),
-    "view": lambda w, s, it, n: bytes(memoryview(it["memory"].get_buffer_ptr(s))),
+    "view": lambda w, s, it, n: bytes(memoryview(it["memory"].get_buffer_ptr(s))[:100_000]),
     "grow": lambda w, s, it, n: it["memory"].grow(s, 1),
     "double": lambda w, s, it, n: it["memory"].grow(s, it["memory"].size(s)),
     "table.get": lambda w, s, it, n: it["table"].get(s, 1),
