@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -33,6 +32,7 @@ from .machine.lifetime import Unique
 from .machine.memory import address_of
 from .memory import Memory, MemoryData
 from .module import LoadedModule, Module
+from .platform.c_calls import copy_bytes, read_bytes
 from .store import Store, StoreData, Storelike, same_store, store_of
 from .table import Table, TableData
 from .trap import Trap
@@ -158,7 +158,7 @@ class InstanceData(Unique):
             if isinstance(type, wasm.FuncType):
                 record = self._link_function(store, wanted, type, item)
                 offset = layout.imported_func(func)
-                context[offset : offset + FUNC_RECORD_SIZE] = ctypes.string_at(record, FUNC_RECORD_SIZE)
+                context[offset : offset + FUNC_RECORD_SIZE] = read_bytes(record, FUNC_RECORD_SIZE)
                 func += 1
             elif isinstance(type, wasm.MemoryType):
                 memory = _own(store, wanted, item, Memory)._memory
@@ -265,7 +265,7 @@ class InstanceData(Unique):
                 offset, length = self.evaluate(data.offset), data.end - data.start
                 if offset + length > len(keeper):
                     raise Trap._of(trap_codes.MEMORY_OUT_OF_BOUNDS)
-                ctypes.memmove(block.base + offset, self.module.data_address + data.start, length)
+                copy_bytes(block.base + offset, self.module.data_address + data.start, length)
                 del keeper
                 if fuel is not None:
                     fuel.memory_segment()

@@ -26,12 +26,14 @@ from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_numbers
 from .machine.compiling import compiling_for_nobody, look_up_while_compiling
 from .machine.memory import address_of
 from .managed import SlottedManaged
+from .platform.c_calls import typed
 from .text import naming, to_binary
 from .types import AsExternType, ExportType, FuncType, GlobalType, ImportType, MemoryType, TableType, wrap_extern_type
 
 if TYPE_CHECKING:
     from .startup_fuel import StartupPlan
 
+_cast = typed(ctypes.cast)
 _WORD = Struct("<Q")
 _RECORD = Struct("<QQQQ")  # code, vmctx, signature id, itself
 
@@ -74,7 +76,7 @@ class LoadedModule:
 
             self.space.listener = partial(perf_map.add, decoded)
         # The address of the bytes themselves: `decoded.data` keeps them where they are.
-        self.data_address = ctypes.cast(ctypes.c_char_p(decoded.data), ctypes.c_void_p).value or 0
+        self.data_address = _cast(ctypes.c_char_p(decoded.data), ctypes.c_void_p).value or 0
         if image is not None:
             self.space.install_image(image)
         if engine.eager:

@@ -19,6 +19,7 @@ from .machine.changes import COPY, DONE, NOTHING, change, slot_offset
 from .machine.lifetime import hold
 from .machine.memory import address_of
 from .machine.state import in_use
+from .platform.c_calls import refused
 from .platform.interface import Platform
 from .store import EXTERN_HOLDER, Store, StoreData, Storelike, enter, same_store, store_of
 from .trap import Trap
@@ -225,6 +226,8 @@ class TableData:
             if state.activation and state.thread.value != thread:
                 raise in_use()
             return apply(request)
+        except ctypes.ArgumentError as error:
+            raise refused(error) from error
         finally:
             self._settle()
 

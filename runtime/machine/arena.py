@@ -17,8 +17,10 @@ import ctypes
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Final, final
 
+from ..platform.c_calls import copy_bytes, read_bytes
 from ..platform.interface import Platform, PlatformError, SavedCode
 from .lifetime import keep_forever
 
@@ -26,6 +28,7 @@ PAGE: Final = 4096
 STUB_ALIGN: Final = 64
 LARGEST_STUB_AREA: Final = 8 << 20
 
+ATTEMPTS: Final = 3
 MOST_CHANGES: Final = 100_000  # that are noted while a fork is prepared
 
 _arenas: weakref.WeakSet[CodeArena] = weakref.WeakSet()
@@ -50,7 +53,6 @@ class CodeArena:
     def __init__(self, platform: Platform) -> None:
         self.platform: Final = platform
         self.memory: Final = platform.allocate_code()
-        keep_forever(self.memory)
         self.start: Final = self.memory.executable
         self.end: Final = self.start + self.memory.size
         self.functions: Final = self.start + min(LARGEST_STUB_AREA, self.memory.size // 4)
@@ -61,6 +63,15 @@ class CodeArena:
         self._process = os.getpid()  # whose memory it is
         self._forks: tuple[_Fork, ...] = ()  # that are being prepared
         _arenas.add(self)
+
+    def keep(self) -> None:
+        """From now on something may lead here as long as the process lives."""
+        keep_forever(self.memory)
+
+    def give_up(self) -> None:
+        """Nothing leads here, or will."""
+        _arenas.discard(self)
+        self.platform.release_code(self.memory)
 
     def check_process(self) -> None:
         """PlatformError in a child of fork that has the memory of its parent still, which changes what is there."""
@@ -74,7 +85,7 @@ class CodeArena:
         self.check_process()
         code = bytes(code)
         self._note(address, code)
-        ctypes.memmove(address + self._to_writable, code, len(code))
+        copy_bytes(address + self._to_writable, code, len(code))
         self._note(address, code)
 
     def view(self, address: int, size: int) -> memoryview:
@@ -85,7 +96,7 @@ class CodeArena:
     def written(self, address: int, size: int) -> None:
         """What a view showed is complete."""
         if self._forks:
-            self._note(address, ctypes.string_at(address + self._to_writable, size))
+            self._note(address, read_bytes(address + self._to_writable, size))
 
     def write_word(self, address: int, word: int) -> None:
         """Replace eight aligned bytes of code in one store, while other threads may execute them."""
@@ -198,20 +209,20 @@ class CodeArena:
             self._end(fork)
 
     def after_fork_in_child(self) -> None:
+        """Have code of its own, if that was prepared."""
         if not self.platform.shares_code:
             self._process = os.getpid()
-            return
-        fork = self._prepared()
-        try:
-            if fork is not None:
-                self.platform.replace_code(self.memory, fork.saved, self.functions - self.start)
-                for address, code in fork.changes:
-                    ctypes.memmove(address + self._to_writable, code, len(code))
-                self._process = os.getpid()
-        finally:
-            for other in self._forks:
-                if other.complete or other.thread != threading.get_ident():
-                    self._end(other)
+        elif (fork := self._prepared()) is not None:
+            self.platform.replace_code(self.memory, fork.saved, self.functions - self.start)
+            for address, code in fork.changes:
+                copy_bytes(address + self._to_writable, code, len(code))
+            self._process = os.getpid()
+
+    def forget_forks(self) -> None:
+        """In the child: but for one that a handler has interrupted."""
+        for fork in self._forks:
+            if fork.complete or fork.thread != threading.get_ident():
+                self._end(fork)
 
 
 def _without(free: dict[int, int], size: int) -> tuple[int, dict[int, int]]:
@@ -237,28 +248,33 @@ def _with(free: dict[int, int], address: int, size: int) -> dict[int, int]:
     return more
 
 
-# What these raise, CPython prints and forgets.
+# What these raise, CPython prints and forgets. There may be memory again the next time.
+
+
+def _insist(step: Callable[[CodeArena], None]) -> None:
+    done: set[CodeArena] = set()
+    for _ in range(ATTEMPTS):
+        try:
+            for arena in list(_arenas):
+                if arena not in done:
+                    step(arena)
+                    done.add(arena)
+            return
+        except (MemoryError, OSError):
+            pass  # in the end the child will say so, by `check_process`
 
 
 def _before_fork() -> None:
-    for arena in list(_arenas):
-        try:
-            arena.before_fork()
-        except (MemoryError, OSError):
-            pass  # the child will say so
+    _insist(CodeArena.before_fork)
 
 
 def _after_fork_in_parent() -> None:
-    for arena in list(_arenas):
-        arena.after_fork_in_parent()
+    _insist(CodeArena.after_fork_in_parent)
 
 
 def _after_fork_in_child() -> None:
-    for arena in list(_arenas):
-        try:
-            arena.after_fork_in_child()
-        except (MemoryError, OSError):
-            pass  # `check_process` will say so
+    _insist(CodeArena.after_fork_in_child)
+    _insist(CodeArena.forget_forks)
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -7,6 +7,7 @@ comes this way.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 from brolga.ir.errors import BrolgaError
 from brolga.jit import vmctx
 
+from ..platform.c_calls import refused
 from . import layout
 from .lifetime import keep_forever
 from .preassembled import SHELF, Routine, analyse
@@ -87,9 +89,14 @@ def assemble_text(source: str, address: int) -> bytes:
     # Keystone's lexer looks at uninitialised memory to tell the radix of a number: 12 may be read as 0x12.
     source = _DECIMAL.sub(lambda match: hex(int(match[0])), source)
     with _lock:
-        keystone, wrong_text = _keystone()
+        try:
+            keystone, wrong_text = _keystone()
+        except ctypes.ArgumentError as error:
+            raise refused(error) from error
         try:
             code, _ = keystone.asm(source, address, as_bytes=True)
+        except ctypes.ArgumentError as error:
+            raise refused(error) from error
         except wrong_text as error:  # nothing else: a signal handler may raise here too
             raise BrolgaError(f"hand-written assembly is wrong: {error}\n{source}") from error
     if code is None:

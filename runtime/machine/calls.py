@@ -14,6 +14,7 @@ from brolga.jit.x64.abi import ARG_GPRS, ARG_XMMS, ON_STACK, RESULT_GPRS, RESULT
 from . import layout as L
 
 _u64 = ctypes.c_uint64.from_address
+_Registers: Final = ctypes.c_char * L.CALL_SIZE
 _REGISTERS: Final = struct.Struct(f"<{L.CALL_SIZE // 8}Q")
 
 
@@ -63,7 +64,7 @@ def call_layout(type: FuncType) -> CallLayout:
 
 def read_args(layout: CallLayout, buffer: int) -> list[int]:
     """Raw arguments of a host call."""
-    words = _REGISTERS.unpack(ctypes.string_at(buffer, L.CALL_SIZE))
+    words = _REGISTERS.unpack_from(_Registers.from_address(buffer))
     stack = words[L.CALL_STACK // 8] + 8 - 8 * STACK_WORD
     return [
         (words[word] if word < STACK_WORD else _u64(stack + 8 * word).value) & mask

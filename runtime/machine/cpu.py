@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
+from ..platform.c_calls import typed
+
 # void cpuid(u32 leaf, u32 subleaf, u32 out[4])
 CPUID: Final = """
     push rbx
@@ -52,7 +54,7 @@ class Cpu:
     0 if the system does not use them."""
 
     def __init__(self, cpuid: int, xgetbv: int) -> None:
-        self._cpuid = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)(cpuid)
+        self._cpuid = typed(ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)(cpuid))
         self._leaves: dict[tuple[int, int], ctypes.Array[ctypes.c_uint32]] = {}  # each takes long on a virtual machine
         basic = self._leaf(0)[0]
         extended = self._leaf(0x8000_0000)[0]

@@ -17,6 +17,7 @@ from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 from brolga.jit.wasm.types import VALUE_TYPE_NAMES, FuncType
 
 from ..arguments import described, unmade
+from ..platform.c_calls import typed
 from .entry_layout import BOUND, BY_STORE, BYTES_OF_OBJECT, ENTRY_SIZE, ENTRY_VECTORCALL, METHOD
 from .heap_types import (
     PY_TP_MEMBERS,
@@ -50,6 +51,8 @@ _api.PyType_GetFlags.restype = ctypes.c_ulong
 _api.PyType_GetFlags.argtypes = [ctypes.py_object]
 _api.PyType_Modified.restype = None
 _api.PyType_Modified.argtypes = [ctypes.py_object]
+_get_flags: Final = typed(_api.PyType_GetFlags)
+_type_modified: Final = typed(_api.PyType_Modified)
 
 CALLS_UNTIL_FAST: Final = 3
 
@@ -84,10 +87,10 @@ def forbid_changes(cls: type[object]) -> None:
 
 def _add_flags(cls: T, added: int) -> T:
     flags = ctypes.c_ulong.from_address(id(cls) + TP_FLAGS_OFFSET)
-    if flags.value != _api.PyType_GetFlags(cls):
+    if flags.value != _get_flags(cls):
         return cls  # another layout of types: calls go through tp_call, which is slower and does the same
     flags.value |= added
-    _api.PyType_Modified(cls)
+    _type_modified(cls)
     return cls
 
 

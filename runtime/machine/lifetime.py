@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, SupportsIndex, TypeVar
 
 from brolga.ir.errors import ArgumentTypeError
 
+from ..platform.c_calls import typed
 from .heap_types import PY_TP_MEMBERS, T_OBJECT_EX, TPFLAGS_DEFAULT, member_table, type_from_spec
 
 T = TypeVar("T")
 
-_increase = ctypes.pythonapi.Py_IncRef
-_increase.argtypes = [ctypes.py_object]
-_increase.restype = None
+_py_incref = ctypes.pythonapi.Py_IncRef
+_py_incref.argtypes = [ctypes.py_object]
+_py_incref.restype = None
+_increase: Final[Callable[[object], None]] = typed(_py_incref)
 
 
 class Unique:

@@ -27,6 +27,7 @@ from brolga.jit.settings import (
 )
 from brolga.jit.wasm.types import I32, I64, FuncType
 
+from ..platform.c_calls import refused, typed
 from ..platform.interface import Platform, PlatformError
 from ..platform.linux import LinuxPlatform
 from . import cpu
@@ -116,6 +117,7 @@ class Machine(Unique):
     def __init__(self, platform: Platform) -> None:
         self.platform: Final = platform
         self.name: Final = platform.name
+        self.in_use = False  # whether anything leads to its routines
         self.arena: Final = CodeArena(platform)
         self._keep: list[object] = []  # what machine code refers to
         keep_forever(self)
@@ -157,6 +159,10 @@ class Machine(Unique):
             self._add_signals(handlers)
         self._enter = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(self._raw_entry)
         self.apply: Final[Apply] = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self._addresses["CHANGE"])
+        self.in_use = True
+        self.arena.keep()
+        if handlers is not None:
+            handlers.install(self._addresses["FAULT_HANDLER"], self._addresses["DIVERSION_HANDLER"])
         enable_views(_BLOCKS, self._addresses["GETBUFFER_OF_BLOCK"], self._addresses["RELEASEBUFFER_OF_BLOCK"])
 
     # --- Machine code ---------------------------------------------------------------------------------------------------
@@ -213,8 +219,9 @@ class Machine(Unique):
         find = ctypes.CDLL(None).dlsym
         find.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         find.restype = ctypes.c_void_p
+        look_up = typed(find)
         for name in (*_C_API, *_C_LIBRARY):
-            address = find(ctypes.pythonapi._handle, name.encode())
+            address = look_up(ctypes.pythonapi._handle, name.encode())
             if not address:
                 raise PlatformError(f"there is no {name} in this process")
             self._addresses[name] = start + _THUNK_SIZE * len(thunks)
@@ -281,13 +288,13 @@ class Machine(Unique):
 
     def _fast(self, known: dict[FuncType, int], type: FuncType, make: bool, name: str, source: Source) -> int:
         """The address, or 0 if there is none: the slow routines serve all signatures. They do so where code makes more types than
-        there is room for, of which the last quarter is kept for other routines, and when the interpreter goes down, and what
-        assembles is not there yet."""
+        there is room for, of which the last quarter is kept for other routines, without memory, and when the interpreter goes down,
+        and what assembles is not there yet."""
         address = known.get(type, 0)
         if make and not address and self.arena.stub_room() >= self._room_kept:
             try:
                 address = self.routine(f"{name}{type}", source)
-            except (PlatformError, ImportError):
+            except (MemoryError, ImportError):
                 return 0
             if address:
                 known[type] = address
@@ -297,7 +304,6 @@ class Machine(Unique):
         for name in _SIGNAL_ROUTINES:
             self._add(name)
         self._watchdog.code = self._addresses["WATCHDOG"]
-        handlers.install(self._addresses["FAULT_HANDLER"], self._addresses["DIVERSION_HANDLER"])
         self.threads.signals += [*FAULTS, handlers.diversion_signal]
 
     # --- Threads and interruption ---------------------------------------------------------------------------------------
@@ -436,7 +442,10 @@ class Machine(Unique):
         layout = call_layout(type)
         buffer = write_args(layout, list(args))
         buffer[L.CALL_DEADLINE // 8] = deadline
-        self._enter(record, ctypes.addressof(buffer))
+        try:
+            self._enter(record, ctypes.addressof(buffer))
+        except ctypes.ArgumentError as error:
+            raise refused(error) from error
         return read_results(layout, buffer)
 
     def run_fiber(self, fiber: int) -> int:
@@ -446,7 +455,10 @@ class Machine(Unique):
             self._add("RESUMED")
             entry = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self._add("FIBER_ENTRY"))
             run = self._run_fiber = entry
-        return run(fiber)
+        try:
+            return run(fiber)
+        except ctypes.ArgumentError as error:
+            raise refused(error) from error
 
 
 def _sizes(addresses: dict[str, int]) -> str:
@@ -535,12 +547,27 @@ def _make(name: str) -> Machine:
     try:
         found = _machines.get(name)
         if found is None:
-            made = Machine(_platform(name))
+            made = _new_machine(name)
             found = _machines.setdefault(name, made)
         return found
     finally:
         if locked:
             lock.release()
+
+
+def _new_machine(name: str) -> Machine:
+    """If that fails, it gives back what it has taken of the address space."""
+    made = Machine.__new__(Machine)
+    try:
+        made.__init__(_platform(name))  # type: ignore[misc]
+    except BaseException:
+        if not getattr(made, "in_use", True):
+            try:
+                made.arena.give_up()
+            except AttributeError:  # that was refused
+                pass
+        raise
+    return made
 
 
 def _platform(name: str) -> Platform:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from brolga.jit.vmctx import MEMORY_BASE, MEMORY_LENGTH
 
+from ..platform.c_calls import refused
 from ..platform.interface import Platform, PlatformError
 from . import layout as L
 from .changes import CHANGED, COMMIT, COPY, DONE, NOTHING, REFUSED, REMAP, Apply, Change, change, slot_offset
@@ -93,7 +94,10 @@ class MemoryBlock(Pages, Unique):
             # From here on nothing is called before the routine: behind each call another thread may enter wasm.
             if state is not None and state.activation and state.thread.value != thread:
                 raise in_use()
-            outcome = apply(request)
+            try:
+                outcome = apply(request)
+            except ctypes.ArgumentError as error:
+                raise refused(error) from error
             if outcome != REFUSED:
                 return outcome
         return REFUSED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from ..platform.interface import Platform
+from ..platform.interface import Platform, PlatformError
 from . import layout as L
 
 MOST_FREE_STACKS: Final = 64
@@ -23,7 +23,7 @@ class StackPool:
         self._free: list[int] = []
 
     def take(self) -> int:
-        """The lowest accessible address of a stack. MemoryError if the system refuses."""
+        """The lowest accessible address of a stack. PlatformError if the system refuses."""
         try:
             return self._free.pop()
         except IndexError:
@@ -45,5 +45,5 @@ def allocate_stack(platform: Platform) -> int:
     low = guard + L.STACK_GUARD
     if not platform.commit(low, L.STACK_SIZE):
         platform.unreserve(guard, L.STACK_GUARD + L.STACK_SIZE)
-        raise MemoryError("no memory for a stack")
+        raise PlatformError("no memory for a stack")
     return low

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection
 from sys import getrefcount
 from threading import get_ident
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from brolga.ir.errors import StoreInUseError, WasmtimeError
 from brolga.ir.trap_codes import INTERRUPT
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STATES_A_BLOCK: Final = 32
 CLOSED: Final = -1  # a reason to refuse entries: the store is closed
 
+_State: Final = ctypes.c_char * L.STATE_SIZE
 _u32 = ctypes.c_uint32.from_address
 _u64 = ctypes.c_uint64.from_address
 
@@ -95,9 +96,8 @@ def abandon_activations(nobody: int, current: Collection[int]) -> None:
 def state_of(record: int) -> StoreState:
     """The state of the store that the function with the record at this address belongs to."""
     context = _u64(record + FUNC_VMCTX).value
-    state: StoreState = ctypes.cast(
-        _u64(_u64(context + CTX_ACTIVATION).value + L.STATE_OBJECT).value, ctypes.py_object
-    ).value
+    holder: Any = ctypes.py_object.from_address(_u64(context + CTX_ACTIVATION).value + L.STATE_OBJECT)
+    state: StoreState = holder.value
     return state
 
 
@@ -165,7 +165,7 @@ class StoreState(Unique):
         # `at_safepoint` is true while an activation is interrupted.
         self.address, self.activation, self.thread, self.entry_thread, self.at_safepoint = fields
         self.claimed_by: Claim | None = None
-        ctypes.memmove(self.address, machine.initial_state, L.STATE_SIZE)
+        _State.from_address(self.address).raw = machine.initial_state
         self.epoch_deadline = 0  # of an epoch of the engine, if it has epochs
         self.expired: tuple[Deadline, ...] = ()  # of calls whose time is over, and perhaps of some that have ended
         self.fiber: Fiber | None = None  # the innermost call that can be suspended and runs

@@ -13,7 +13,7 @@ import threading
 import weakref
 from typing import Final
 
-from ..platform.interface import Platform
+from ..platform.interface import Platform, PlatformError
 from . import layout as L
 from .lifetime import exiting, keep_forever
 from .stacks import allocate_stack
@@ -137,7 +137,9 @@ class ThreadRecords:
         address = _u64(record + L.THREAD_ALTERNATE).value
         if not address:
             address = self._platform.reserve(needed)
-            self._platform.commit(address, needed)
+            if not self._platform.commit(address, needed):
+                self._platform.unreserve(address, needed)
+                raise PlatformError("no memory for a signal stack")
             _u64(record + L.THREAD_ALTERNATE).value = address
         self._platform.set_alternate_stack(address, needed)
 
@@ -178,12 +180,15 @@ class _Hold:
     __slots__ = ("_ident", "_records", "record")
 
     def __init__(self, records: ThreadRecords) -> None:
-        self._records = weakref.ref(records)
-        self._ident = threading.get_ident()
         self.record = 0  # none yet
+        self._ident = threading.get_ident()
+        self._records = weakref.ref(records)
 
     def __del__(self) -> None:
-        records = self._records()
+        try:
+            records = self._records()
+        except AttributeError:  # there was no memory for it
+            return
         # At exit the main thread clears the states of daemon threads, which may be in wasm; after a fork the child does so for
         # threads that it does not have.
         if records is not None and self.record and not exiting() and threading.get_ident() == self._ident:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
+from .c_calls import typed
+
 UNLIMITED: Final = 1 << 62
 PAGE: Final = 4096
 RLIMIT_AS: Final = 9
 
 _limit: Final = (ctypes.c_ulong * 2)()
-_getrlimit: Final = ctypes.CDLL(None).getrlimit
-_getrlimit.argtypes = [ctypes.c_int, ctypes.c_void_p]
+_function = ctypes.CDLL(None).getrlimit
+_function.argtypes = [ctypes.c_int, ctypes.c_void_p]
+_getrlimit: Final = typed(_function)
 
 
 def address_space_left() -> int:

@@ -87,6 +87,9 @@ class Platform:
     def discard_code(self, memory: CodeMemory, offset: int, size: int) -> None:
         """The pages `offset` .. `offset + size` are not needed now: the system may have them. They read as anything later."""
 
+    def release_code(self, memory: CodeMemory) -> None:
+        """Nothing uses the area, or will."""
+
     # A mapping of code that is shared between two views is shared with a forked child too: what one compiles would overwrite what
     # the other runs.
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from contextlib import suppress
 from typing import Final
 
+from .c_calls import TypedLibrary, copy_bytes, read_bytes
 from .interface import CodeMemory, Platform, PlatformError, SavedCode
 
 PAGE: Final = 4096
@@ -40,34 +42,40 @@ AT_HWCAP2: Final = 26
 HWCAP2_FSGSBASE: Final = 2
 AT_MINSIGSTKSZ: Final = 51
 SYS_TGKILL: Final = 234
+PTHREAD_CREATE_DETACHED: Final = 1
 
 LARGEST_CODE_SIZE: Final = 1 << 30  # every pair of addresses within is reached by a rel32
 SMALLEST_CODE_SIZE: Final = 4 << 20
 
-libc: Final = ctypes.CDLL(None, use_errno=True)
+_library: Final = ctypes.CDLL(None, use_errno=True)
 _pointer = ctypes.c_void_p
 _size = ctypes.c_size_t
 _int = ctypes.c_int
-libc.mmap.restype = _pointer
-libc.mmap.argtypes = [_pointer, _size, _int, _int, _int, ctypes.c_long]
-libc.mremap.restype = _pointer
-libc.mremap.argtypes = [_pointer, _size, _size, _int, _pointer]
-libc.munmap.argtypes = [_pointer, _size]
-libc.mprotect.argtypes = [_pointer, _size, _int]
-libc.madvise.argtypes = [_pointer, _size, _int]
-libc.sigaction.argtypes = [_int, _pointer, _pointer]
-libc.sigfillset.argtypes = [_pointer]
-libc.pthread_sigmask.argtypes = [_int, _pointer, _pointer]
-libc.sigaltstack.argtypes = [_pointer, _pointer]
-libc.getauxval.restype = ctypes.c_ulong
-libc.getauxval.argtypes = [ctypes.c_ulong]
-libc.pthread_create.argtypes = [_pointer, _pointer, _pointer, _pointer]
-libc.pthread_detach.argtypes = [ctypes.c_ulong]
-libc.pthread_self.restype = ctypes.c_ulong
-libc.pthread_getattr_np.argtypes = [ctypes.c_ulong, _pointer]
-libc.pthread_attr_getstack.argtypes = [_pointer, _pointer, _pointer]
-libc.pthread_attr_destroy.argtypes = [_pointer]
-libc.syscall.restype = ctypes.c_long
+_library.mmap.restype = _pointer
+_library.mmap.argtypes = [_pointer, _size, _int, _int, _int, ctypes.c_long]
+_library.mremap.restype = _pointer
+_library.mremap.argtypes = [_pointer, _size, _size, _int, _pointer]
+_library.munmap.argtypes = [_pointer, _size]
+_library.mprotect.argtypes = [_pointer, _size, _int]
+_library.madvise.argtypes = [_pointer, _size, _int]
+_library.sigaction.argtypes = [_int, _pointer, _pointer]
+_library.sigfillset.argtypes = [_pointer]
+_library.pthread_sigmask.argtypes = [_int, _pointer, _pointer]
+_library.sigaltstack.argtypes = [_pointer, _pointer]
+_library.getauxval.restype = ctypes.c_ulong
+_library.getauxval.argtypes = [ctypes.c_ulong]
+_library.pthread_create.argtypes = [_pointer, _pointer, _pointer, _pointer]
+_library.pthread_detach.argtypes = [ctypes.c_ulong]
+_library.pthread_self.restype = ctypes.c_ulong
+_library.pthread_getattr_np.argtypes = [ctypes.c_ulong, _pointer]
+_library.pthread_attr_getstack.argtypes = [_pointer, _pointer, _pointer]
+_library.pthread_attr_destroy.argtypes = [_pointer]
+_library.syscall.restype = ctypes.c_long
+if hasattr(_library, "pthread_attr_setsigmask_np"):  # of the GNU C library
+    _library.pthread_attr_init.argtypes = [_pointer]
+    _library.pthread_attr_setsigmask_np.argtypes = [_pointer, _pointer]
+    _library.pthread_attr_setdetachstate.argtypes = [_pointer, _int]
+libc: Final = TypedLibrary(_library)
 
 
 _SignalSet: Final = ctypes.c_ulong * 16  # sigset_t. With Python's own, each number becomes a member of an Enum
@@ -138,9 +146,15 @@ class LinuxPlatform(Platform):
         flags = MAP_SHARED | MAP_NORESERVE
         fd = self._memfd(size)
         if fd >= 0:
-            writable = _map(0, size, PROT_RW, flags, fd)
-            executable = _map(0, size, PROT_RX, flags, fd)
-            os.close(fd)
+            writable = executable = 0
+            try:
+                writable = _map(0, size, PROT_RW, flags, fd)
+                executable = _map(0, size, PROT_RX, flags, fd)
+            except MemoryError:
+                self._unmap_pair(writable, executable, size)
+                raise
+            finally:
+                os.close(fd)
             if writable and executable:
                 libc.madvise(executable, size, MADV_DONTDUMP)
                 return CodeMemory(writable, executable, size)
@@ -167,6 +181,9 @@ class LinuxPlatform(Platform):
         except OSError:
             os.close(fd)
             return -1
+        except BaseException:
+            os.close(fd)
+            raise
         return fd
 
     def _unmap_pair(self, writable: int, executable: int, size: int) -> None:
@@ -174,6 +191,9 @@ class LinuxPlatform(Platform):
             libc.munmap(writable, size)
         if executable:
             libc.munmap(executable, size)
+
+    def release_code(self, memory: CodeMemory) -> None:
+        self._unmap_pair(memory.writable, memory.executable, memory.size)
 
     def discard_code(self, memory: CodeMemory, offset: int, size: int) -> None:
         libc.madvise(memory.writable + offset, size, MADV_REMOVE)
@@ -192,7 +212,7 @@ class LinuxPlatform(Platform):
             except OSError:
                 saved.close()
         for offset, size in extents:
-            saved.extents.append((offset, ctypes.string_at(memory.writable + offset, size)))
+            saved.extents.append((offset, read_bytes(memory.writable + offset, size)))
 
     # Mapping over what is mapped takes no more address space, and is one step: nobody finds nothing there.
 
@@ -206,7 +226,7 @@ class LinuxPlatform(Platform):
         else:
             done = bool(_map(writable, size, PROT_RW, flags | MAP_ANONYMOUS, -1))
             for offset, code in saved.extents if done else []:
-                ctypes.memmove(writable + offset, code, len(code))
+                copy_bytes(writable + offset, code, len(code))
             done = (
                 done
                 and libc.mprotect(writable, size, PROT_RX) == 0
@@ -268,7 +288,7 @@ class LinuxPlatform(Platform):
         action.handler = address
         action.flags = flags
         if libc.sigaction(signal, ctypes.byref(action), None) != 0:
-            raise OSError(ctypes.get_errno(), f"sigaction of signal {signal}")
+            raise PlatformError(f"the system refuses a handler of signal {signal}")
 
     def signal_thread(self, thread: int, signal: int) -> None:
         libc.syscall(SYS_TGKILL, os.getpid(), thread, signal)
@@ -283,7 +303,7 @@ class LinuxPlatform(Platform):
     def set_alternate_stack(self, address: int, size: int) -> None:
         stack = AlternateStack(address, 0, size)
         if libc.sigaltstack(ctypes.byref(stack), None) != 0:
-            raise OSError(ctypes.get_errno(), "sigaltstack")
+            raise PlatformError("the system refuses an alternate signal stack")
 
     def clear_alternate_stack(self) -> None:
         stack = AlternateStack(None, SS_DISABLE, 0)
@@ -309,8 +329,29 @@ class LinuxPlatform(Platform):
 
     def start_thread(self, code: int) -> None:
         thread = ctypes.c_ulong()
-        every, before = _SignalSet(), _SignalSet()
+        attributes, every = (ctypes.c_uint64 * 16)(), _SignalSet()  # pthread_attr_t has 56 bytes
         libc.sigfillset(every)
+        if not hasattr(_library, "pthread_attr_setsigmask_np"):
+            self._start_masked(code, every)
+            return
+        done = False
+        if libc.pthread_attr_init(attributes) == 0:
+            try:
+                done = (
+                    libc.pthread_attr_setsigmask_np(attributes, every) == 0
+                    and libc.pthread_attr_setdetachstate(attributes, PTHREAD_CREATE_DETACHED) == 0
+                    and libc.pthread_create(ctypes.byref(thread), attributes, code, None) == 0
+                )
+            finally:
+                with suppress(MemoryError):  # it owns nothing
+                    libc.pthread_attr_destroy(attributes)
+        if not done:
+            raise PlatformError("the system refuses a thread")
+
+    def _start_masked(self, code: int, every: ctypes.Array[ctypes.c_ulong]) -> None:
+        """The thread inherits the mask of this one."""
+        thread = ctypes.c_ulong()
+        before = _SignalSet()
         libc.pthread_sigmask(signal.SIG_SETMASK.value, every, before)
         try:
             if libc.pthread_create(ctypes.byref(thread), None, code, None) != 0:

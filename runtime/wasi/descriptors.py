@@ -52,7 +52,7 @@ class _Stream(Unique):
             raise WasiError(BADF)
 
     def close(self) -> None:
-        if self._owned:
+        if getattr(self, "_owned", False):  # it may be that there was no memory for all of it
             self._owned = False
             fd, self.fd = self.fd, -1
             os.close(fd)

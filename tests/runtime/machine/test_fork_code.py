@@ -155,13 +155,10 @@ REFUSALS: Final = {
         "platform.save_code = save_code"
     ),
     "file and memory": (
-        "real = ctypes.string_at\n"
         "def pwrite(*a): raise OSError\n"
         "os.pwrite = pwrite\n"
-        "def string_at(address, size):\n"
-        "    if size > 4096: raise MemoryError\n"
-        "    return real(address, size)\n"
-        "ctypes.string_at = string_at\n"
+        "def read_bytes(address, size): raise MemoryError\n"
+        "sys.modules[type(platform).__module__].read_bytes = read_bytes\n"
     ),
     "the mapping": "from brolga.runtime.platform import linux\nlinux._map = lambda *a: 0",
 }
