@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, cast, final
 
 from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
@@ -262,8 +262,16 @@ class Memory:
         return size
 
 
-def _bytes(value: memoryview | Iterable[int]) -> bytearray:
-    """What is to be written."""
-    if hasattr(value, "__index__"):
+def _bytes(value: memoryview | Iterable[int]) -> bytes | bytearray:
+    """What is to be written: the bytes of a buffer, in order, or those that an iterable gives."""
+    try:
+        with memoryview(cast(bytes, value)) as view:
+            return view.tobytes()
+    except TypeError:  # no buffer
+        pass
+    if isinstance(value, str) or hasattr(value, "__index__"):  # which a bytearray would take for a length
         raise ArgumentTypeError("expected bytes")
-    return bytearray(value)
+    try:
+        return bytearray(value)
+    except TypeError as error:
+        raise ArgumentTypeError("expected bytes") from error
