@@ -1,25 +1,42 @@
-"""Installing the signal handlers whose machine code is in `signals`."""
+"""Installing the signal handlers whose machine code is in `signals`, and keeping them installed.
+
+Whatever a program does with handlers and masks, a trap must find ours. They are the first always, and what others install gets what is
+not ours:
+    `signal.signal`, `pthread_sigmask`, `faulthandler.enable` and their like end by putting ours back: their entries in CPython's
+    method tables lead through `AFTER_CHANGE`, so that it does not matter by what name a program knows them;
+    what C code changes is mended at instantiations, and by the watchdog before it sends a thread to the safepoint.
+The diversion signal is SIGURG if nobody uses it: a standard signal needs no entry of the queue, of which there may be none left, and one
+that is ignored by default ends no process when somebody resets all handlers.
+"""
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import ctypes
+import faulthandler
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..platform.interface import Platform
-from ..platform.linux import SA_NODEFER, SA_ONSTACK, SA_RESTART, SA_SIGINFO
+from .handler_code import DIVERSION_FLAGS, FAULT_FLAGS, FAULTS, HANDLER_CELLS, ORIGINAL
 
-FAULTS: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+# A PyCFunctionObject's pointer to its PyMethodDef, which begins with a name and the C function.
+_DEFINITION: Final = 16
+_FUNCTION_OF_DEFINITION: Final = 8
 
-# Cells of the fault handler, after one another: handlers by signal number.
-ORIGINAL: Final = 0  # installed before us
-LATER: Final = 65 * 8  # installed after us, when we took the first place back
-LAST_PC: Final = 130 * 8  # the last fault that went to a later handler, and how many times in a row
-LAST_ADDRESS: Final = 131 * 8
-LAST_COUNT: Final = 132 * 8
-HANDLER_CELLS: Final = 133 * 8
+# C functions that change handlers or masks.
+CHANGING: Final[tuple[object, ...]] = (
+    _signal.signal,
+    _signal.pthread_sigmask,
+    faulthandler.enable,
+    faulthandler.disable,
+    faulthandler.register,
+    faulthandler.unregister,
+)
+
+_u64 = ctypes.c_uint64.from_address
 
 
 def _signals() -> Iterator[int]:
@@ -35,12 +52,13 @@ class FaultHandlers:
         self._platform = platform
         self.cells = (ctypes.c_uint64 * (HANDLER_CELLS // 8))()
         self.diversion_signal = self._free_signal()
+        self._entries: list[tuple[ctypes.c_uint64, int]] = []
 
     def _free_signal(self) -> int:
-        """The highest real-time signal that nobody handles."""
-        for number in range(signal.SIGRTMAX, signal.SIGRTMIN, -1):
+        """One that nobody handles: SIGURG, or else the highest real-time signal."""
+        for number in (signal.SIGURG, *range(signal.SIGRTMAX, signal.SIGRTMIN, -1)):
             if self._platform.handler(number)[0] == 0:
-                return number
+                return int(number)
         return int(signal.SIGRTMAX)
 
     def cpython_handler(self) -> int:
@@ -55,20 +73,26 @@ class FaultHandlers:
         signal.signal(self.diversion_signal, before)
         return address
 
+    @property
+    def signals(self) -> list[int]:
+        """Those that must reach threads in wasm."""
+        return [*FAULTS, self.diversion_signal]
+
+    @property
+    def signal_set(self) -> int:
+        """The same as bits of a mask."""
+        return sum(1 << (number - 1) for number in self.signals)
+
+    def watch(self, routine: Callable[[int], int]) -> None:
+        """When they are installed, let the functions that change handlers lead through what `routine` gives for the address of each."""
+        for function in CHANGING:
+            entry = _u64(_u64(id(function) + _DEFINITION).value + _FUNCTION_OF_DEFINITION)
+            self._entries.append((entry, routine(entry.value)))
+
     def install(self, fault_handler: int, diversion_handler: int) -> None:
-        self._fault_handler = fault_handler
         for number in FAULTS:
             self.cells[ORIGINAL // 8 + number] = self._platform.handler(number)[0]
-            self._set(number)
-        self._platform.set_handler(self.diversion_signal, diversion_handler, SA_SIGINFO | SA_ONSTACK | SA_RESTART)
-
-    def _set(self, number: int) -> None:
-        self._platform.set_handler(number, self._fault_handler, SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER)
-
-    def take_first_place(self) -> None:
-        """Be the first again where another handler was installed after ours; it gets what is not ours."""
-        for number in FAULTS:
-            address = self._platform.handler(number)[0]
-            if address != self._fault_handler:
-                self.cells[LATER // 8 + number] = address if address > 1 else 0
-                self._set(number)
+            self._platform.set_handler(number, fault_handler, FAULT_FLAGS)
+        self._platform.set_handler(self.diversion_signal, diversion_handler, DIVERSION_FLAGS)
+        for entry, routine in self._entries:
+            entry.value = routine

@@ -40,7 +40,7 @@ from .code import CodeSpace, compile_pad
 from .compiling import compile_for
 from .entry import slow_call
 from .entry_layout import KINDS
-from .fault_handlers import FAULTS, FaultHandlers
+from .fault_handlers import FaultHandlers
 from .forking import forget_imports
 from .host import HostFunction, builtin_dispatch
 from .lifetime import Unique, keep_forever
@@ -107,7 +107,7 @@ _ROUTINES: Final = (
 )
 # The classes of memories' pages.
 _BLOCKS: Final = (ReservedMemory, BoundedMemory, MappedMemory, CopiedMemory, ClosedMemory)
-_SIGNAL_ROUTINES: Final = ("SAFEPOINT", "DIVERSION_HANDLER", "PYTHON_HANDLER", "WATCHDOG", "FAULT_HANDLER")
+_SIGNAL_ROUTINES: Final = ("SAFEPOINT", "DIVERSION_HANDLER", "PYTHON_HANDLER", "FAULT_HANDLER", "MEND_HANDLERS", "WATCHDOG")
 _IR_TO_WASM: Final = {ir_types.I32: I32, ir_types.I64: I64}
 
 
@@ -163,6 +163,7 @@ class Machine(Unique):
         self.arena.keep()
         if handlers is not None:
             handlers.install(self._addresses["FAULT_HANDLER"], self._addresses["DIVERSION_HANDLER"])
+            self._mend()
         enable_views(_BLOCKS, self._addresses["GETBUFFER_OF_BLOCK"], self._addresses["RELEASEBUFFER_OF_BLOCK"])
 
     # --- Machine code ---------------------------------------------------------------------------------------------------
@@ -304,7 +305,10 @@ class Machine(Unique):
         for name in _SIGNAL_ROUTINES:
             self._add(name)
         self._watchdog.code = self._addresses["WATCHDOG"]
-        self.threads.signals += [*FAULTS, handlers.diversion_signal]
+        self.threads.signals += handlers.signals
+        self._mend: Callable[[], None] = ctypes.PYFUNCTYPE(None)(self._addresses["MEND_HANDLERS"])
+        source = partial(_after_change, handlers.signal_set)
+        handlers.watch(lambda function: self.routine("after change", source, {"CHANGING_FUNCTION": function}))
 
     # --- Threads and interruption ---------------------------------------------------------------------------------------
 
@@ -343,7 +347,7 @@ class Machine(Unique):
     def take_first_place(self) -> None:
         """Make our signal handlers the first again if somebody has replaced them. Call it at each instantiation."""
         if self._handlers is not None:
-            self._handlers.take_first_place()
+            self._mend()
 
     def after_fork_in_child(self) -> None:
         _u32(self._cells + L.CELL_PID).value = os.getpid()
@@ -482,6 +486,12 @@ def _source(name: str, variant: Variant) -> tuple[str, dict[str, object]]:
     from .routines import text_of
 
     return text_of(name, variant), {}
+
+
+def _after_change(signal_set: int) -> tuple[str, dict[str, object]]:
+    from .handler_code import AFTER_CHANGE
+
+    return AFTER_CHANGE, {"SIGNAL_SET": signal_set}
 
 
 def _builtin_thunk(number: int) -> tuple[str, dict[str, object]]:

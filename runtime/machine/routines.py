@@ -12,7 +12,7 @@ from brolga.jit import builtins
 from brolga.jit.code import TRAP_CALL_SIZE
 
 from ..platform.linux import SA_ONSTACK, SA_SIGINFO
-from . import bulk, memory_code
+from . import bulk, handler_code, memory_code
 from . import entry_exit as E
 from . import entry_layout as Y
 from . import fiber_code as F
@@ -39,6 +39,7 @@ _TEXTS: Final = {
     "SAFEPOINT": S.SAFEPOINT,
     "DIVERSION_HANDLER": S.DIVERSION_HANDLER,
     "PYTHON_HANDLER": S.PYTHON_HANDLER,
+    "MEND_HANDLERS": handler_code.MEND_HANDLERS,
     "WATCHDOG": S.WATCHDOG,
     "FAULT_HANDLER": S.FAULT_HANDLER,
     "POLL_IN_BULK": H.POLL_IN_BULK,
@@ -113,6 +114,7 @@ def symbols_of(variant: Variant) -> dict[str, object]:
         "FP_KEYS": variant.keys_offset,
         **bulk.symbols(avx_state, polls=not variant.signals),
         **S.SIGNAL_SYMBOLS,
+        **handler_code.SYMBOLS,
         **memory_code.SYMBOLS,
         "DIVERSION_SIGNAL": variant.diversion_signal,
         "WATCHED_FLAGS": SA_SIGINFO | SA_ONSTACK,

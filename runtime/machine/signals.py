@@ -2,7 +2,7 @@
 
     fault handler      SIGSEGV SIGBUS SIGFPE SIGILL: a fault in compiled code is recorded in the activation state, and the thread
                        continues in the trap exit. Others go to the handlers that were there before.
-    diversion handler  a real-time signal of our own: if the thread is in compiled code, or in a routine of `bulk`, which may take
+    diversion handler  for a signal of our own: if the thread is in compiled code, or in a routine of `bulk`, which may take
                        seconds, it continues in the safepoint.
     Python handler     in front of CPython's own handler, for each signal that has a Python handler: calls it, then diverts
                        the main thread, so that the Python handler runs at once.
@@ -21,14 +21,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .fault_handlers import LAST_ADDRESS, LAST_COUNT, LAST_PC, LATER, ORIGINAL
-
 SIGNAL_SYMBOLS: Final = {
-    "ORIGINAL": ORIGINAL,
-    "LATER": LATER,
-    "LAST_PC": LAST_PC,
-    "LAST_ADDRESS": LAST_ADDRESS,
-    "LAST_COUNT": LAST_COUNT,
     # ucontext_t and siginfo_t
     "UC_STACK_FLAGS": 24,
     "UC_R15": 96,
@@ -37,6 +30,7 @@ SIGNAL_SYMBOLS: Final = {
     "UC_RFLAGS": 176,
     "UC_FPSTATE": 224,
     "SI_CODE": 8,
+    "SI_TKILL": -6,
     "SI_ADDRESS": 16,
     # the x87 control word that the kernel sets for handlers, and where in the fpstate it is that of before
     "X87_DEFAULT": 0x37F,
@@ -171,7 +165,10 @@ older:
     mov rax, [rcx + rax*8 + {ORIGINAL}]
     cmp rax, 1
     ja call_original
-    je ignored
+    jb default
+    cmp dword ptr [rsi + {SI_CODE}], 0
+    jle ignored                   # a fault is not: the kernel would end the process, too
+default:
     push rbx
     push r12
     push r13
@@ -228,8 +225,18 @@ DIVERSION_HANDLER: Final = """
     mov [rdx + {UC_RIP}], rax
     ret
     {IN_FUNCTIONS_OR_BULK_COLD}
-foreign:
+foreign:                          # ours came too late, or it is somebody else's
+    cmp dword ptr [rsi + {SI_CODE}], {SI_TKILL}
+    je not_chained
+    mov rcx, {HANDLERS}
+    movsxd rdi, edi
+    mov rax, [rcx + rdi*8 + {LATER}]
+    test rax, rax
+    jnz chain
+not_chained:
     ret
+chain:
+    jmp rax
 """
 
 PYTHON_HANDLER: Final = """
@@ -461,6 +468,7 @@ handlers:
 checked:
     test r14d, r14d
     jz advance
+    call {MEND_HANDLERS}
     mov eax, 234
     mov edi, [r12 + {CELL_PID}]
     mov esi, [rbp + {THREAD_ID}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import textwrap
 
 import pytest
 
@@ -28,11 +29,15 @@ def test_faulthandler_enabled_before() -> None:
     assert "Fatal Python error" not in result.stderr
 
 
-def test_faulthandler_enabled_after_dumps_once_and_execution_goes_on() -> None:
+def test_faulthandler_in_front_dumps_once_and_execution_goes_on() -> None:
+    """As if C code had enabled it: it takes itself away, and raises the signal again."""
     result = run("""
+        from brolga.runtime.machine.handler_code import LATER
         world = World(CODE)
         assert trap(world) == OOB
         faulthandler.enable()
+        theirs = world.machine._handlers.cells[LATER // 8 + signal.SIGSEGV]
+        world.machine.platform.set_handler(signal.SIGSEGV, theirs, world.machine.platform.handler(signal.SIGSEGV)[1])
         for _ in range(3):
             assert trap(world) == OOB
     """)
@@ -89,6 +94,97 @@ def test_signal_sent_from_outside_kills_within_wasm() -> None:
         world.call(3, nothing)
     """
     run(script, -signal.SIGSEGV)
+
+
+CHANGES = {
+    "faulthandler disabled": "faulthandler.disable()",
+    "faulthandler enabled": "faulthandler.enable()",
+    "faulthandler enabled and disabled": "faulthandler.enable(); faulthandler.disable()",
+    "faulthandler of a user signal": "faulthandler.register(signal.SIGURG); faulthandler.unregister(signal.SIGURG)",
+    "all reset": "for n in CATCHABLE: signal.signal(n, signal.SIG_DFL)",
+    "all ignored": "for n in CATCHABLE: signal.signal(n, signal.SIG_IGN)",
+    "all in Python": "for n in CATCHABLE: signal.signal(n, lambda number, frame: None)",
+    "all reset through the C library": """
+        for n in CATCHABLE:
+            ctypes.CDLL(None).signal(n, ctypes.c_void_p(0))
+        World(CODE), machine().take_first_place()""",
+    "all blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+    "mask set": "signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())",
+    "by another name": "from signal import signal as f; f(signal.SIGSEGV, signal.SIG_DFL)",
+    "by the inner name": "import _signal; _signal.signal(signal.SIGSEGV, _signal.SIG_DFL)",
+    "no room for signals": "import resource; resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0))",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "enabled"),
+    [(change, False) for change in CHANGES] + [(change, True) for change in CHANGES if "faulthandler" in change],
+)
+def test_handlers_and_masks_that_the_program_changes(change: str, enabled: bool) -> None:
+    """The next call traps, a loop can be ended, on this thread and on others, and nothing is printed."""
+    lines = textwrap.indent(textwrap.dedent(CHANGES[change]).strip(), " " * 8)
+    result = run(
+        """
+        CATCHABLE = [signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGURG, signal.SIGRTMAX, signal.SIGRTMIN]
+        world, endless = World(CODE), World(CODE)
+        def use():
+            assert trap(world) == OOB and trap(world, 1) == trap_codes.UNREACHABLE
+            when_running(endless, endless.state.interrupt)
+            try:
+                endless.call(3, nothing)
+            except WasmTrap as error:
+                assert error.code == trap_codes.INTERRUPT
+        def change():
+LINES
+        use()
+        change()
+        use()
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+        use()
+        print("done")
+        """.replace("LINES", textwrap.indent(lines, " " * 4)),
+        first="import faulthandler; faulthandler.enable()\n" if enabled else "",
+    )
+    assert result.stdout == "done\n"
+    assert not result.stderr
+
+
+@pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
+def test_a_fault_that_is_not_ours_still_ends_the_process(action: str) -> None:
+    """Also when its signal is ignored, as the kernel does it."""
+    run(
+        f"""
+        world = World(CODE)
+        trap(world)
+        signal.signal(signal.SIGSEGV, signal.{action})
+        trap(world)
+        ctypes.string_at(0)
+        """,
+        -signal.SIGSEGV,
+    )
+
+
+def test_handlers_of_the_signal_that_we_use() -> None:
+    """A Python handler for it runs when somebody else sends it."""
+    run(
+        """
+        world = World(CODE)
+        hits = []
+        signal.signal(signal.SIGURG, lambda number, frame: hits.append(number))
+        os.kill(os.getpid(), signal.SIGURG)
+        for _ in range(1000):
+            if hits: break
+            time.sleep(0.01)
+        assert hits == [signal.SIGURG]
+        when_running(world, world.state.interrupt)
+        try:
+            world.call(3, nothing)
+        except WasmTrap as error:
+            assert error.code == trap_codes.INTERRUPT
+        """
+    )
 
 
 def test_other_runtime_with_its_own_handlers() -> None:
