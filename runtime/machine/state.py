@@ -84,13 +84,14 @@ def request_end_of_all() -> None:
 
 
 def abandon_activations(nobody: int, current: Collection[int]) -> None:
-    """In the child of a fork: activations never end but those on the thread with the records `current`. Their stores stay in use, by a
-    thread whose record no thread has."""
+    """In the child of a fork: there are no activations but those on the thread with the records `current`. The stores of others are
+    free."""
     for start in _blocks:
         for address in range(start, start + L.STATE_SIZE * STATES_A_BLOCK, L.STATE_SIZE):
             thread = _u64(address + L.STATE_THREAD)
             if _u64(address + L.STATE_ACTIVATION).value and thread.value not in current:
                 thread.value = _u64(address + L.STATE_ENTRY_THREAD).value = nobody
+                _u64(address + L.STATE_ACTIVATION).value = _u64(address + L.STATE_PYTHON).value = 0
 
 
 def state_of(record: int) -> StoreState:
