@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from operator import methodcaller
 from typing import Final, final
 from weakref import ref
@@ -21,6 +20,7 @@ from brolga.jit.wasm import types as wasm
 
 from .machine.code import any_missing
 from .machine.compiling import look_up, look_up_while_compiling
+from .machine.late import import_late
 
 _PARTS: Final = (
     "ir.builder",
@@ -122,12 +122,10 @@ os.register_at_fork(after_in_child=collector_paused.end)
 
 @cache
 def _compiler() -> Callable[[wasm.Module, ContextLayout, int, Settings], CompiledFunction]:
-    """The compiler is imported when there is something to compile. In parts, since that takes a tenth of a second, and the call that
-    waits for it may be to end."""
+    """The compiler is imported when there is something to compile. That takes a tenth of a second, and the call that waits for it may
+    be to end."""
     look_up_while_compiling()
-    for part in _PARTS:
-        import_module(f"brolga.{part}")
-        look_up()
+    import_late(*[f"brolga.{part}" for part in _PARTS], "brolga.jit.compile", meanwhile=look_up)
     from brolga.jit.compile import compile_function
 
     return compile_function

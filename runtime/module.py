@@ -24,6 +24,7 @@ from .config import Config
 from .engine import Engine
 from .machine import CTX_MEMORIES, CTX_TABLES, CodeSpace, signature_numbers
 from .machine.compiling import compiling_for_nobody, look_up_while_compiling
+from .machine.late import import_late
 from .machine.memory import address_of
 from .managed import SlottedManaged
 from .platform.c_calls import typed
@@ -357,6 +358,7 @@ def _unpickle(
 def _checked(data: bytes) -> wasm.Module:
     """The decoded module, if it is valid."""
     # Not before there is a module, and not if it is in the cache: `import brolga` and warm starts shall be fast.
+    import_late("brolga.jit.phases", "brolga.jit.wasm.decode", "brolga.jit.wasm.validate")
     from brolga.jit.phases import DECODE, TIMES, VALIDATE
     from brolga.jit.wasm.decode import decode
     from brolga.jit.wasm.validate import validate
@@ -373,6 +375,7 @@ def _checked(data: bytes) -> wasm.Module:
 
 def _known(data: bytes) -> wasm.Module:
     """The decoded module, which is known to be valid."""
+    import_late("brolga.jit.wasm.references", "brolga.jit.wasm.sections")
     from brolga.jit.wasm.references import collect_references
     from brolga.jit.wasm.sections import read_sections
 

@@ -11,6 +11,7 @@ from typing import cast
 from brolga.ir.errors import WasmtimeError
 
 from .arguments import bytes_of, encoded, text_of
+from .machine.late import import_late
 
 _BINARY = b"\0asm"
 _UNNAMED = "<stdin>"
@@ -48,7 +49,8 @@ def wasm_tools() -> str:
 
 def wat2wasm(wat: str | bytes) -> bytearray:
     """The binary of a module in text format."""
-    import subprocess  # slow to import
+    import_late("subprocess")  # slow to import
+    import subprocess
 
     if issubclass(type(wat), str):
         text = encoded(text_of(wat), "the text of a module")

@@ -28,6 +28,7 @@ from .heap_types import (
     member_table,
     type_from_spec,
 )
+from .late import import_late
 from .lifetime import exiting
 from .state import state_of
 from .values import from_bits, to_bits
@@ -160,7 +161,8 @@ class EntryPoint(_NativeEntryPoint):
 
     async def _call_async(self, args: tuple[object, ...], timeout: float | None) -> Any:
         """A call that waits for async host functions, with the arguments of an ordinary call."""
-        from .fibers import Fiber  # few programs suspend calls
+        import_late(f"{__package__}.fibers")  # few programs suspend calls
+        from .fibers import Fiber
 
         seconds = None if timeout is None else _timeouts().to_seconds(timeout)
         type, store, record = self._looked_at()
@@ -182,6 +184,7 @@ class EntryPoint(_NativeEntryPoint):
 @cache
 def _timeouts() -> ModuleType:
     """Few programs limit the time of calls. Those that did may do so when the interpreter ends, and no import works any more."""
+    import_late(f"{__package__}.timeouts")
     from . import timeouts
 
     return timeouts

@@ -43,6 +43,7 @@ from .entry_layout import KINDS
 from .fault_handlers import FaultHandlers
 from .forking import forget_imports
 from .host import HostFunction, builtin_dispatch
+from .late import import_late
 from .lifetime import Unique, keep_forever
 from .memory import RESERVATION, ClosedMemory, CopiedMemory, MappedMemory, MemoryBlock, ReservationPool, ReservedMemory
 from .pages import CLOSED_MESSAGE, enable_views
@@ -171,7 +172,8 @@ class Machine(Unique):
     def emit(self, text: str, symbols: dict[str, object] | None = None, name: str = "") -> int:
         """Assemble a routine for good. Returns its address. With a `name`, which says all that text and symbols depend on but for
         addresses, it is kept for later processes."""
-        from .assembler import assemble  # neither that nor the texts are wanted if all is there
+        import_late(f"{__package__}.assembler", f"{__package__}.routines", "keystone")  # not wanted if all is there
+        from .assembler import assemble
         from .routines import symbols_of
 
         if self._symbols is None:
@@ -471,18 +473,21 @@ def _sizes(addresses: dict[str, int]) -> str:
 
 
 def _entry_source(type: FuncType, kind: int) -> tuple[str, dict[str, object]] | None:
+    import_late(f"{__package__}.entry_code")
     from .entry_code import fast_entry, has_fast_entry
 
     return fast_entry(type, kind) if has_fast_entry(type) else None
 
 
 def _host_source(type: FuncType) -> tuple[str, dict[str, object]] | None:
+    import_late(f"{__package__}.host_code")
     from .host_code import fast_host_call, has_fast_host_call
 
     return fast_host_call(type) if has_fast_host_call(type) else None
 
 
 def _source(name: str, variant: Variant) -> tuple[str, dict[str, object]]:
+    import_late(f"{__package__}.routines")
     from .routines import text_of
 
     return text_of(name, variant), {}
@@ -495,6 +500,7 @@ def _after_change(signal_set: int) -> tuple[str, dict[str, object]]:
 
 
 def _builtin_thunk(number: int) -> tuple[str, dict[str, object]]:
+    import_late(f"{__package__}.routines")
     from .routines import builtin_thunk
 
     return builtin_thunk(number)
