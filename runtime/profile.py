@@ -9,6 +9,7 @@ A profile is a sample of the processor time of the whole process, Python include
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections import Counter
 from typing import Final, final
@@ -42,6 +43,16 @@ class FunctionProfile:
     def name(self) -> str:
         """As in backtraces."""
         return self.decoded.func_name(self.index)
+
+
+# Processors that do not give up a division in the middle (Intel's) let the signal come when it has ended: at the next instruction, which
+# takes no time worth speaking of. Its last bytes are the opcode and the register.
+_DIVISION_SIZE: Final = 2
+
+
+def _is_division(code: bytes) -> bool:
+    """Whether these bytes before an instruction are, as good as surely, the end of `div` or `idiv`."""
+    return code[0] == 0xF7 and code[1] >= 0xF0
 
 
 @final
@@ -89,6 +100,8 @@ class Profile:
             if not isinstance(owner, Compilation):
                 self.lost += count
                 continue
+            if offset >= _DIVISION_SIZE and _is_division(ctypes.string_at(address - _DIVISION_SIZE, _DIVISION_SIZE)):
+                offset -= 1
             innermost = frames_of([(owner, (function, index, offset, -1))])[0]
             key = (id(owner), innermost.func)
             profile = found.get(key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections import Counter
 from typing import Any, Final
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 import brolga
 from brolga import Config, Engine, Func, FuncType, Instance, Module, Store, Trap, ValType
 from brolga.jit.code import RELOC_FUNC, CompiledFunction
-from brolga.runtime.profile import Profile
+from brolga.runtime.profile import Profile, _is_division
 
 wasmtime = pytest.importorskip("wasmtime")
 
@@ -134,10 +136,18 @@ def test_profiles_tell_the_function_that_was_inlined() -> None:
     run: Any = Instance(store, module, []).exports(store)["run"]
     run(store, 1)
     with Profile(engine) as profile:
-        for _ in range(20):
+        for _ in range(5):
             run(store, 20_000_000)
     by_name = {function.name: function for function in profile.functions}
     assert calls(module._loaded.space.compiled_functions()[0]) == []  # of the two only `spin` was compiled
     body = module.decoded.bodies[0]
+    # The same for a processor that lets the signal come when the division has ended, and for one that gives it up.
+    compiled = module._loaded.space.compiled_functions()[0]
+    start = module._loaded.space.code_address(compiled.index)
+    after = next(at for at in range(2, compiled.code_size) if _is_division(ctypes.string_at(start + at - 2, 2)))
+    for address in (start + after - 1, start + after):
+        sampled = Profile(engine)
+        sampled._resolve(Counter({address: 3}))
+        assert [(function.name, function.total) for function in sampled.functions] == [("leaf", 3)]
     assert by_name["leaf"].total > profile.samples / 4
     assert all(body.start < offset < body.end for offset in by_name["leaf"].operators)
