@@ -31,6 +31,7 @@ from .heap_types import (
 from .late import import_late
 from .lifetime import exiting
 from .state import state_of
+from .traps import interruption
 from .values import from_bits, to_bits
 
 if TYPE_CHECKING:
@@ -207,7 +208,10 @@ def slow_call(func: EntryPoint, /, *args: object, timeout: float | None = None, 
     if seconds is None:
         results = func._machine.call_raw(record, type, bits)
     else:
-        deadline: Deadline = _timeouts().Deadline(state_of(record), seconds)
+        state = state_of(record)
+        if seconds <= 0 and not state.refusal:  # over before it begins: not even what must be compiled for it is
+            raise interruption(0, True)
+        deadline: Deadline = _timeouts().Deadline(state, seconds)
         try:
             deadline.start()
             results = func._machine.call_raw(record, type, bits, deadline.address)

@@ -67,7 +67,7 @@ def test_a_call_that_is_refused_ends_no_other(store: Store) -> None:
         wait_until(lambda: store._state.running)
         for _ in range(100):
             with pytest.raises(RuntimeError):
-                funcs["one"](store, timeout=0)
+                funcs["one"](store, timeout=1e-6)
             refusals.append(1)
         time.sleep(0.05)  # for what may have been left
         store.interrupt()
@@ -92,7 +92,7 @@ def test_a_call_that_is_refused_withdraws_no_request(store: Store) -> None:
 
     def call() -> None:
         with pytest.raises(RuntimeError):
-            funcs["one"](store, timeout=0)
+            funcs["one"](store, timeout=1e-6)
         refused.append(1)
 
     funcs = exports(store, host)
@@ -209,7 +209,7 @@ def test_an_exception_at_each_bytecode_around_an_inner_timeout(store: Store) -> 
     inner = exports(store)
 
     def call() -> object:
-        return inner["loop"](store, timeout=0)
+        return inner["loop"](store, timeout=1e-6)
 
     assert end_of_wasm(call) == "WasmTimeout"
     numbers = raise_at_each_bytecode(lambda: end_of_wasm(call))
@@ -237,7 +237,7 @@ def test_calls_with_timeouts_in_the_middle_of_one(store: Store) -> None:
 
     def come() -> None:
         results.append(other["one"](other_store, timeout=60))
-        results.append(end_of_wasm(lambda: other["loop"](other_store, timeout=0)))
+        results.append(end_of_wasm(lambda: other["loop"](other_store, timeout=1e-6)))
 
     tries = 0
     for _ in call_at_each_switch(lambda: results.append(funcs["one"](store, timeout=60)), come):
@@ -331,6 +331,20 @@ class Float:
 class Index:
     def __index__(self) -> int:
         return 60
+
+
+def test_a_time_that_is_over_before_the_call_begins(store: Store) -> None:
+    """The function is not called, not even if another thread uses the store."""
+    calls: list[int] = []
+    funcs = exports(store, lambda: calls.append(1))
+    for timeout in (0, -1):
+        assert end_of_wasm(lambda timeout=timeout: funcs["host"](store, timeout=timeout)) == "WasmTimeout"  # type: ignore[misc]
+    assert not calls
+    with pytest.raises(TypeError):
+        funcs["host"](1, timeout=0)
+    store.close()
+    with pytest.raises(ValueError):
+        funcs["host"](store, timeout=0)
 
 
 def test_kinds_of_timeouts(store: Store) -> None:
