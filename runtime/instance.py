@@ -437,7 +437,8 @@ def instantiate(store: Store, module: LoadedModule, imports: Sequence[Importable
 
     The store owns it from the moment that something else may refer to it, so also after a trap on the way.
     """
-    check_engine(store, module)
+    if module.settings is not store._settings:
+        check_engine(store, module)
     _check_handlers(store._machine)
     claim = None
     try:

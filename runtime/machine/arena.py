@@ -18,9 +18,11 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from ctypes import memmove
+from os import getpid
 from typing import Final, final
 
-from ..platform.c_calls import copy_bytes, read_bytes
+from ..platform.c_calls import copy_bytes, read_bytes, refused
 from ..platform.interface import Platform, PlatformError, SavedCode
 from .lifetime import keep_forever
 
@@ -82,11 +84,17 @@ class CodeArena:
 
     def write(self, address: int, code: bytes | bytearray) -> None:
         """Copy bytes to the executable address."""
-        self.check_process()
+        if self._process != getpid():
+            self.check_process()
         code = bytes(code)
-        self._note(address, code)
-        copy_bytes(address + self._to_writable, code, len(code))
-        self._note(address, code)
+        if self._forks:
+            self._note(address, code)
+        try:
+            memmove(address + self._to_writable, code, len(code))
+        except ctypes.ArgumentError as error:
+            raise refused(error) from error
+        if self._forks:
+            self._note(address, code)
 
     def view(self, address: int, size: int) -> memoryview:
         """The bytes at the executable address, to be written before anything may run them; then call `written`."""
@@ -100,11 +108,13 @@ class CodeArena:
 
     def write_word(self, address: int, word: int) -> None:
         """Replace eight aligned bytes of code in one store, while other threads may execute them."""
-        self.check_process()
-        code = word.to_bytes(8, "little")
-        self._note(address, code)
+        if self._process != getpid():
+            self.check_process()
+        if self._forks:
+            self._note(address, word.to_bytes(8, "little"))
         ctypes.c_uint64.from_address(address + self._to_writable).value = word
-        self._note(address, code)
+        if self._forks:
+            self._note(address, word.to_bytes(8, "little"))
 
     def read_word(self, address: int) -> int:
         return ctypes.c_uint64.from_address(address + self._to_writable).value
@@ -124,7 +134,6 @@ class CodeArena:
     def reserve_stub(self, size: int) -> int:
         """Address of `size` bytes among the stubs, for good."""
         while True:
-            self.check_process()
             before = self._free_stubs
             address, after = _without(before, -(-size // STUB_ALIGN) * STUB_ALIGN)
             if self._free_stubs is before:
@@ -134,7 +143,6 @@ class CodeArena:
     def allocate(self, size: int) -> int:
         """Executable address of an extent of `size` bytes rounded up to pages."""
         while True:
-            self.check_process()
             before = self._free
             address, after = _without(before, -(-size // PAGE) * PAGE)
             if self._free is before:
@@ -144,7 +152,7 @@ class CodeArena:
     def free(self, address: int, size: int) -> None:
         """Give an extent back."""
         size = -(-size // PAGE) * PAGE
-        if self._process == os.getpid():
+        if self._process == getpid():
             self.platform.discard_code(self.memory, address - self.start, size)
         while True:
             before = self._free

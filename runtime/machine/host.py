@@ -24,7 +24,7 @@ from . import layout as L
 from .awaitables import is_async, is_awaitable, suspend
 from .calls import call_layout, read_args, write_results
 from .entry_layout import NUMBERS
-from .signatures import signature_numbers
+from .signatures import signature_number
 from .state import StoreState
 from .values import from_bits, to_bits
 
@@ -177,6 +177,5 @@ class HostFunction:
         self.record: Final = ctypes.addressof(self._record)
         _u64(self.record + FUNC_CODE).value = machine.host_entry
         _u64(self.record + FUNC_VMCTX).value = context
-        (number,), self._signature = signature_numbers((type,))
-        _u32(self.record + FUNC_SIGNATURE).value = number
+        _u32(self.record + FUNC_SIGNATURE).value, self._signature = signature_number(type)
         _u64(self.record + FUNC_SELF).value = self.record

@@ -60,6 +60,20 @@ def signature_numbers(types: Iterable[FuncType]) -> tuple[list[int], Hold]:
     return numbers, owner
 
 
+def signature_number(type: FuncType) -> tuple[int, Hold]:
+    """The same for one type."""
+    key = type.params, type.results
+    while True:
+        try:
+            signature = _signatures[key]
+            signature.users += 1
+            break
+        except KeyError:
+            pass
+        _signatures.setdefault(key, _new(type))
+    return signature.number, hold(_release_one, key)
+
+
 def _new(type: FuncType) -> _Signature:
     number = next(_next_number)
     if number > MOST_SIGNATURES:
@@ -70,11 +84,15 @@ def _new(type: FuncType) -> _Signature:
 
 def _release(keys: list[_Key]) -> None:
     for key in keys:
-        signature = _signatures[key]
-        signature.users -= 1
-        if signature.users == 0:
-            del _signatures[key]
-            _types.pop(signature.number, None)
+        _release_one(key)
+
+
+def _release_one(key: _Key) -> None:
+    signature = _signatures[key]
+    signature.users -= 1
+    if signature.users == 0:
+        del _signatures[key]
+        _types.pop(signature.number, None)
 
 
 def signature_type(number: int) -> FuncType:

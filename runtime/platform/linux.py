@@ -12,7 +12,7 @@ import signal
 from contextlib import suppress
 from typing import Final
 
-from .c_calls import TypedLibrary, copy_bytes, read_bytes
+from .c_calls import TypedLibrary, copy_bytes, read_bytes, typed
 from .interface import CodeMemory, Platform, PlatformError, SavedCode
 
 PAGE: Final = 4096
@@ -266,12 +266,15 @@ class LinuxPlatform(Platform):
 
     def decommit(self, address: int, size: int) -> None:
         if size:
-            libc.madvise(address, size, MADV_DONTNEED)
+            self.discard(address, size)
             libc.mprotect(address, size, PROT_NONE)
 
     def discard(self, address: int, size: int) -> None:
-        if size:
-            libc.madvise(address, size, MADV_DONTNEED)
+        # Refused where pages are locked (mlockall): what was there must not be seen again.
+        if size and libc.madvise(address, size, MADV_DONTNEED) != 0:
+            flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+            if not _map(address, size, PROT_RW, flags, -1):
+                typed(ctypes.memset)(address, 0, size)
 
     def unreserve(self, address: int, size: int) -> None:
         libc.munmap(address, size)

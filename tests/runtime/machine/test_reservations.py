@@ -9,6 +9,8 @@ import pytest
 from brolga.runtime.machine import machine
 from brolga.runtime.machine.memory import ReservedMemory
 
+from .scripts import run
+
 PAGE = 65536
 
 
@@ -43,3 +45,28 @@ def test_reused_reservations(first: int, second: int) -> None:
     assert memory.grow(5 * PAGE)
     assert ctypes.string_at(base, 5 * PAGE) == bytes(5 * PAGE)
     assert not accessible(base + 5 * PAGE, PAGE)
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+def test_wiped_where_the_system_does_not_discard(replaces: bool) -> None:
+    """It does not for pages that are locked."""
+    run(f"""
+        from brolga.runtime.platform import linux
+        real_map = linux._map
+        class Library:
+            def __getattr__(self, name):
+                return getattr(linux._library, name)
+            def madvise(self, address, size, advice):
+                return -1
+        linux.libc = Library()
+        if not {replaces}:
+            linux._map = lambda address, *rest: 0 if address else real_map(address, *rest)
+        m = machine()
+        for length in (3, 1, 2, 3, 1, 4):
+            memory = m.new_memory(length << 16, 10 << 16)
+            for size in (length << 16, 5 << 16):
+                assert memory.grow(size)
+                assert not any(ctypes.string_at(memory.base, size))
+            ctypes.memset(memory.base, 7, size)
+            memory.release()
+    """)
