@@ -159,6 +159,11 @@ FDFLAGS_DSYNC: Final = 2
 FDFLAGS_NONBLOCK: Final = 4
 FDFLAGS_RSYNC: Final = 8
 FDFLAGS_SYNC: Final = 16
+FDFLAGS_ALL: Final = 31
+
+RIFLAGS_ALL: Final = 3
+SIFLAGS_ALL: Final = 0xFFFF  # none is defined, but the number has 16 bits
+SDFLAGS_ALL: Final = 3
 
 OFLAGS_CREAT: Final = 1
 OFLAGS_DIRECTORY: Final = 2

@@ -24,7 +24,7 @@ from ..arguments import (
 from ..config import write_only
 from ..machine.lifetime import Unique
 from ..managed import Consumable
-from .abi import BADF, MFILE, NFILE, NOTDIR, WasiError
+from .abi import BADF, MFILE, NFILE, WasiError
 from .descriptors import Descriptor, Directory, File, InputStream, OutputStream, Sink
 from .transfer import Ended
 
@@ -249,12 +249,12 @@ class WasiContext(Unique):
             raise WasiError(BADF)
         return descriptor
 
-    def directory(self, fd: int) -> Directory:
-        """The directory to which a path is relative."""
+    def directory(self, fd: int, not_one: int = BADF) -> Directory:
+        """The directory to which a path is relative; `not_one` is the error if it is an open file."""
         descriptor = self.get(fd)
         if isinstance(descriptor, Directory):
             return descriptor
-        raise WasiError(NOTDIR if isinstance(descriptor, File) else BADF)
+        raise WasiError(not_one if isinstance(descriptor, File) else BADF)
 
     def check_room(self) -> None:
         """Before something is opened: the program has not as many descriptors as one may have."""

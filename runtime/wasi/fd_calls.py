@@ -13,6 +13,7 @@ from typing import NoReturn
 from .abi import (
     BADF,
     DIRENT,
+    FDFLAGS_ALL,
     FDFLAGS_APPEND,
     FDFLAGS_DSYNC,
     FDFLAGS_NONBLOCK,
@@ -31,6 +32,7 @@ from .abi import (
     NOTSUP,
     PERM,
     PRESTAT,
+    RIFLAGS_ALL,
     RIGHT_FD_READ,
     RIGHT_FD_READDIR,
     RIGHT_FD_WRITE,
@@ -38,6 +40,8 @@ from .abi import (
     RIGHTS_NOT_DIRECTORY,
     RIGHTS_PREOPEN,
     RIGHTS_PREOPEN_INHERITING,
+    SDFLAGS_ALL,
+    SIFLAGS_ALL,
     SPIPE,
     WHENCE_END,
     WasiError,
@@ -122,7 +126,7 @@ def fd_fdstat_get(wasi: WasiContext, memory: GuestMemory, fd: int, result: int) 
 
 def fd_fdstat_set_flags(wasi: WasiContext, memory: GuestMemory, fd: int, flags: int) -> None:
     synchronous = FDFLAGS_DSYNC | FDFLAGS_RSYNC | FDFLAGS_SYNC
-    check_flags("fdflags", flags, FDFLAGS_APPEND | FDFLAGS_NONBLOCK | synchronous)
+    check_flags("fdflags", flags, FDFLAGS_ALL)
     file = wasi.file(fd)
     if flags & synchronous:
         raise WasiError(INVAL)
@@ -310,22 +314,26 @@ def fd_renumber(wasi: WasiContext, memory: GuestMemory, source: int, target: int
 
 
 def sock_accept(wasi: WasiContext, memory: GuestMemory, fd: int, flags: int, result: int) -> NoReturn:
+    check_flags("fdflags", flags, FDFLAGS_ALL)
     _not_a_socket(wasi, fd)
 
 
 def sock_recv(
     wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: int, flags: int, size: int, out_flags: int
 ) -> NoReturn:
+    check_flags("riflags", flags, RIFLAGS_ALL)
     _not_a_socket(wasi, fd)
 
 
 def sock_send(
     wasi: WasiContext, memory: GuestMemory, fd: int, iovs: int, count: int, flags: int, size: int
 ) -> NoReturn:
+    check_flags("siflags", flags, SIFLAGS_ALL)
     _not_a_socket(wasi, fd)
 
 
 def sock_shutdown(wasi: WasiContext, memory: GuestMemory, fd: int, how: int) -> NoReturn:
+    check_flags("sdflags", how, SDFLAGS_ALL)
     _not_a_socket(wasi, fd)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from ..machine.waiting import SLICE, wait_for
 from .abi import (
+    FDFLAGS_ALL,
     FDFLAGS_APPEND,
     FDFLAGS_DSYNC,
     FDFLAGS_NONBLOCK,
@@ -23,6 +24,7 @@ from .abi import (
     INTR,
     INVAL,
     LOOKUP_SYMLINK_FOLLOW,
+    NOTDIR,
     NOTSUP,
     OFLAGS_CREAT,
     OFLAGS_DIRECTORY,
@@ -61,13 +63,13 @@ def path_open(
     check_flags("lookupflags", lookup, LOOKUP_SYMLINK_FOLLOW)
     check_flags("oflags", oflags, OFLAGS_CREAT | OFLAGS_DIRECTORY | OFLAGS_EXCL | OFLAGS_TRUNC)
     check_flags("rights", rights | inheriting, RIGHTS_ALL)
-    check_flags("fdflags", fdflags, FDFLAGS_APPEND | FDFLAGS_NONBLOCK | _SYNCHRONOUS)
-    directory = wasi.directory(fd)
+    check_flags("fdflags", fdflags, FDFLAGS_ALL)
     name = memory.path(path, size)
-    if oflags & OFLAGS_DIRECTORY and oflags & (OFLAGS_CREAT | OFLAGS_EXCL | OFLAGS_TRUNC):
-        raise WasiError(INVAL)
+    directory = wasi.directory(fd, not_one=NOTDIR)
     if fdflags & _SYNCHRONOUS:
         raise WasiError(NOTSUP)
+    if oflags & OFLAGS_DIRECTORY and oflags & (OFLAGS_CREAT | OFLAGS_EXCL | OFLAGS_TRUNC):
+        raise WasiError(INVAL)
     writable = bool(rights & RIGHT_FD_WRITE) or bool(oflags & (OFLAGS_CREAT | OFLAGS_TRUNC))
     readable = bool(rights & RIGHT_FD_READ) or not rights & RIGHT_FD_WRITE
     if oflags & OFLAGS_CREAT and not directory.mutable:
@@ -138,27 +140,31 @@ def _parent(directory: Directory, path: bytes) -> Iterator[tuple[int, bytes]]:
         os.close(parent)
 
 
-def _mutable(wasi: WasiContext, fd: int) -> Directory:
-    directory = wasi.directory(fd)
-    if not directory.mutable:
+def _may_change(*directories: Directory) -> None:
+    if not all(directory.mutable for directory in directories):
         raise WasiError(PERM)
-    return directory
 
 
 def path_create_directory(wasi: WasiContext, memory: GuestMemory, fd: int, path: int, size: int) -> None:
-    with _parent(_mutable(wasi, fd), memory.path(path, size)) as (parent, name):
+    directory, path_name = wasi.directory(fd), memory.path(path, size)
+    _may_change(directory)
+    with _parent(directory, path_name) as (parent, name):
         os.mkdir(name, 0o777, dir_fd=parent)
 
 
 def path_remove_directory(wasi: WasiContext, memory: GuestMemory, fd: int, path: int, size: int) -> None:
-    with _parent(_mutable(wasi, fd), memory.path(path, size)) as (parent, name):
+    directory, path_name = wasi.directory(fd), memory.path(path, size)
+    _may_change(directory)
+    with _parent(directory, path_name) as (parent, name):
         if name.rstrip(b"/") in (b".", b".."):
             raise WasiError(INVAL)
         os.rmdir(name, dir_fd=parent)
 
 
 def path_unlink_file(wasi: WasiContext, memory: GuestMemory, fd: int, path: int, size: int) -> None:
-    with _parent(_mutable(wasi, fd), memory.path(path, size)) as (parent, name):
+    directory, path_name = wasi.directory(fd), memory.path(path, size)
+    _may_change(directory)
+    with _parent(directory, path_name) as (parent, name):
         os.unlink(name, dir_fd=parent)
 
 
@@ -173,18 +179,18 @@ def _located(directory: Directory, lookup: int, path: bytes) -> Iterator[int]:
         os.close(found)
 
 
-def _readable(wasi: WasiContext, fd: int) -> Directory:
-    directory = wasi.directory(fd)
+def _may_look(directory: Directory) -> None:
     if not directory.readable:
         raise WasiError(PERM)
-    return directory
 
 
 def path_filestat_get(
     wasi: WasiContext, memory: GuestMemory, fd: int, lookup: int, path: int, size: int, result: int
 ) -> None:
     check_flags("lookupflags", lookup, LOOKUP_SYMLINK_FOLLOW)
-    with _located(_readable(wasi, fd), lookup, memory.path(path, size)) as found:
+    directory, name = wasi.directory(fd), memory.path(path, size)
+    _may_look(directory)
+    with _located(directory, lookup, name) as found:
         pack_filestat(memory, result, os.fstat(found))
 
 
@@ -202,7 +208,8 @@ def path_filestat_set_times(
     check_flags("lookupflags", lookup, LOOKUP_SYMLINK_FOLLOW)
     check_flags("fstflags", flags, FSTFLAGS_ALL)
     times = times_from_flags(accessed, modified, flags)
-    directory, name = _mutable(wasi, fd), memory.path(path, size)
+    directory, name = wasi.directory(fd), memory.path(path, size)
+    _may_change(directory)
     with _located(directory, lookup, name) as found:
         if not directory.files_writable and not stat.S_ISDIR(os.fstat(found).st_mode):
             raise WasiError(PERM)
@@ -232,10 +239,11 @@ def path_link(
     new_size: int,
 ) -> None:
     check_flags("lookupflags", lookup, LOOKUP_SYMLINK_FOLLOW)
-    source, target = _mutable(wasi, old_fd), _mutable(wasi, new_fd)
+    source, target = wasi.directory(old_fd), wasi.directory(new_fd)
+    old_name, new_name = memory.path(old_path, old_size), memory.path(new_path, new_size)
+    _may_change(source, target)
     if lookup & LOOKUP_SYMLINK_FOLLOW:
         raise WasiError(INVAL)
-    old_name, new_name = memory.path(old_path, old_size), memory.path(new_path, new_size)
     _same_limits(source, target)
     with _parent(source, old_name) as (old_parent, old), _parent(target, new_name) as (new_parent, new):
         if old.endswith(b"/"):
@@ -254,8 +262,9 @@ def path_rename(
     new_path: int,
     new_size: int,
 ) -> None:
-    source, target = _mutable(wasi, old_fd), _mutable(wasi, new_fd)
+    source, target = wasi.directory(old_fd), wasi.directory(new_fd)
     old_name, new_name = memory.path(old_path, old_size), memory.path(new_path, new_size)
+    _may_change(source, target)
     _same_limits(source, target)
     with _parent(source, old_name) as (old_parent, old), _parent(target, new_name) as (new_parent, new):
         os.rename(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)
@@ -265,11 +274,12 @@ def path_symlink(
     wasi: WasiContext, memory: GuestMemory, content: int, content_size: int, fd: int, path: int, size: int
 ) -> None:
     """Links to absolute paths are refused: they mean nothing below a directory."""
-    directory = _mutable(wasi, fd)
-    target = memory.path(content, content_size)
-    with _parent(directory, memory.path(path, size)) as (parent, name):
-        if target.startswith(b"/"):
-            raise WasiError(PERM)
+    directory = wasi.directory(fd)
+    target, path_name = memory.path(content, content_size), memory.path(path, size)
+    _may_change(directory)
+    if target.startswith(b"/"):
+        raise WasiError(PERM)
+    with _parent(directory, path_name) as (parent, name):
         if b"\0" in target:
             raise WasiError(INVAL)
         os.symlink(target, name, dir_fd=parent)
@@ -278,7 +288,8 @@ def path_symlink(
 def path_readlink(
     wasi: WasiContext, memory: GuestMemory, fd: int, path: int, size: int, buffer: int, buffer_size: int, result: int
 ) -> None:
-    directory, path_name = _readable(wasi, fd), memory.path(path, size)
+    directory, path_name = wasi.directory(fd), memory.path(path, size)
+    _may_look(directory)
     with _parent(directory, path_name) as (parent, name):
         if name.endswith(b"/"):
             _open_as_directory(directory, path_name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from brolga.ir.errors import WasmtimeError
 
@@ -23,6 +23,7 @@ from .context import WasiContext
 from .guest import GuestFault, GuestMemory
 
 _RANDOM_PIECE = 256 << 10  # bytes between two looks whether the call is to end
+_SIGNALS: Final = 31  # that the interface names
 _EXIT_STATUS_LIMIT = 126  # higher ones mean something to shells
 
 
@@ -44,15 +45,17 @@ def environ_sizes_get(wasi: WasiContext, memory: GuestMemory, count: int, size: 
 
 def _put_strings(memory: GuestMemory, strings: list[bytes], pointers: int, buffer: int) -> None:
     for string in strings:
-        memory.write(buffer, string + b"\0")
+        place = memory.slice(buffer, len(string) + 1)
         memory.set_u32(pointers, buffer)
+        place[:] = string + b"\0"
         pointers += 4
         buffer += len(string) + 1
 
 
 def _put_sizes(memory: GuestMemory, strings: list[bytes], count: int, size: int) -> None:
-    memory.set_u32(count, len(strings))
+    memory.slice(count, 4)
     memory.set_u32(size, sum(len(string) + 1 for string in strings))
+    memory.set_u32(count, len(strings))
 
 
 def clock_now(clock: int) -> int:
@@ -96,4 +99,6 @@ def proc_exit(wasi: WasiContext, memory: GuestMemory, status: int) -> NoReturn:
 
 
 def proc_raise(wasi: WasiContext, memory: GuestMemory, signal: int) -> NoReturn:
+    if signal >= _SIGNALS:
+        raise GuestFault(f"Invalid enum value: signal {signal}")
     raise WasiError(NOTSUP)

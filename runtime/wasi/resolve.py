@@ -87,8 +87,11 @@ def open_beneath(root: int, path: bytes, flags: int, mode: int = 0) -> int:
     if _by_kernel():
         return _openat2(root, path, flags, mode if flags & os.O_CREAT else 0)
     as_directory = path.endswith(b"/")
-    follow = as_directory or not (flags & os.O_NOFOLLOW or flags & os.O_EXCL)
-    parent, name = _walk(root, path, follow)
+    if as_directory:
+        follow = not flags & os.O_CREAT  # which fails before the kernel looks where a link leads
+    else:
+        follow = not flags & (os.O_NOFOLLOW | os.O_EXCL)
+    parent, name = _walk(root, path, follow, makes=bool(flags & os.O_CREAT))
     try:
         if as_directory:
             if flags & os.O_CREAT:
@@ -117,19 +120,25 @@ def open_parent(root: int, path: bytes) -> tuple[int, bytes]:
     return parent, name
 
 
-def _walk(root: int, path: bytes, follow: bool) -> tuple[int, bytes]:
-    """Directory and last component of `path`, which is `.` if the path ends in a directory named `.` or `..`."""
+def _walk(root: int, path: bytes, follow: bool, makes: bool = False) -> tuple[int, bytes]:
+    """Directory and last component of `path`, which is `.` if the path ends in a directory named `.` or `..`. `makes`: a file that is
+    not there is to be made."""
     todo = [part for part in reversed(path.split(b"/")) if part]
     opened = [os.dup(root)]  # the directories on the way, one for each `..` to return to
     links = 0
+    makes_directory = False
     try:
         while True:
             name = todo.pop()
+            if name in (b".", b".."):
+                os.stat(b".", dir_fd=opened[-1])  # who may not search a directory finds these in it no more than others
             if name == b"..":
                 if len(opened) == 1:
                     raise _failed(errno.EPERM)
                 os.close(opened.pop())
             elif name != b".":
+                if makes_directory and not todo:
+                    raise _failed(errno.EISDIR)
                 target = _link_target(opened[-1], name) if todo or follow else None
                 if target is not None:
                     links += 1
@@ -138,7 +147,10 @@ def _walk(root: int, path: bytes, follow: bool) -> tuple[int, bytes]:
                     if target.startswith(b"/"):
                         raise _failed(errno.EPERM)
                     if target.endswith(b"/") and not todo:
-                        todo.append(b".")
+                        if makes and target.rstrip(b"/").rpartition(b"/")[2] not in (b".", b".."):
+                            makes_directory = True
+                        else:
+                            todo.append(b".")
                     todo += [part for part in reversed(target.split(b"/")) if part]
                     continue
                 if not todo:

@@ -251,3 +251,30 @@ def test_times_through_a_path_descriptor(root: int) -> None:
     os.close(fd)
     with pytest.raises(OSError):
         resolve.set_times(fd, (1, 2), (3, 4))
+
+
+@pytest.mark.parametrize("path", [b"closed/.", b"closed/..", b"closed/../file", b"through", b"closed/b"])
+def test_directories_that_may_not_be_searched(root: int, tmp_path: Path, path: bytes) -> None:
+    """Not even `.` and `..` are found in them."""
+    (tmp_path / "root" / "closed").mkdir(mode=0o600)
+    (tmp_path / "root" / "through").symlink_to("closed/../file")
+    is_root = os.geteuid() == 0
+    if is_root:  # who may search everything
+        os.chmod(tmp_path / "root", 0o755)
+        os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError) as raised:
+            os.close(resolve.open_beneath(root, path, os.O_PATH))
+        assert raised.value.errno == errno.EACCES
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_a_slash_after_what_is_to_be_made(root: int, tmp_path: Path) -> None:
+    """It fails before links are followed, which may lead outside."""
+    for name, target in (("new", "nothing/"), ("onto", "up/"), ("twice", "new"), ("dots", "a/b/../../b//")):
+        (tmp_path / "root" / name).symlink_to(target)
+    for path in (b"up/", b"absolute//", b"chain/", b"nothing/", b"a/", b"new", b"onto", b"twice", b"dots"):
+        with pytest.raises(IsADirectoryError):
+            resolve.open_beneath(root, path, os.O_WRONLY | os.O_CREAT, 0o666)
