@@ -13,6 +13,7 @@ import pytest
 HERE: Final = Path(__file__).resolve().parent
 SCALE: Final = float(os.environ.get("BROLGA_FUZZ", "1"))
 SEED: Final = os.environ.get("BROLGA_FUZZ_SEED", "1")
+WASI_REGRESSIONS: Final = sorted((HERE / "regressions" / "wasi").glob("*.py"))
 REGRESSIONS: Final = sorted((HERE / "regressions").glob("*.wat"))
 
 
@@ -57,6 +58,18 @@ def test_mutation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", REGRESSIONS, ids=lambda file: file.stem)
 def test_regression(file: Path) -> None:
     _run("differential.py", str(file))
+
+
+@pytest.mark.parametrize("races", [False, True], ids=["programs", "races"])
+def test_wasi(races: bool, tmp_path: Path) -> None:
+    """With small counts; see `wasi.py` for hours."""
+    counts = ["--race", "--count", _count(40)] if races else ["--count", _count(120)]
+    _run("wasi.py", *counts, "--seed", SEED, "--keep", str(tmp_path))
+
+
+@pytest.mark.parametrize("file", WASI_REGRESSIONS, ids=lambda file: file.stem)
+def test_wasi_regression(file: Path) -> None:
+    _run("wasi.py", str(file))
 
 
 def test_soak() -> None:
