@@ -75,6 +75,7 @@ NOT_OURS: Final = (
     "deallocated bytearray object has exported buffers",
     "'Ks' object has no attribute '_ksh'",
     "del _active[get_ident()]",  # a thread that could not begin, for which Thread.start waits for ever
+    "KeyError: <Thread(",
     "was never awaited",
     "threads = set(_enumerate())",  # in a forked child
 )
