@@ -65,6 +65,7 @@ fuzz: $(VENV)/dev
 	$(BIN)/python tests/fuzz/operators.py
 	$(BIN)/python tests/fuzz/mutation.py --count 20000
 	$(BIN)/python tests/fuzz/soak.py
+	$(BIN)/python tests/fuzz/api.py --count 3000 --workers 2
 
 # Needs a C compiler. From a source distribution, so that no .so file appears among the sources. Calls between compiled modules are
 # direct if their symbols are hidden; the compiler is then 3 to 9 % faster.

@@ -78,3 +78,8 @@ def test_soak() -> None:
     command = [sys.executable, str(script), "--minutes", str(0.08 * SCALE), "--seed", SEED]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300 + 60 * SCALE)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("platform", ["linux", "linux-reservations", "minimal"])
+def test_api(platform: str, tmp_path: Path) -> None:
+    _run("api.py", "--platform", platform, "--count", _count(30), "--seed", SEED, "--keep", str(tmp_path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import signal
 import sys
 import threading
@@ -38,8 +37,9 @@ from brolga import (
 from . import guests, health
 from .arguments import make
 from .chooser import Chooser
-from .disturbances import PACKAGE, Alarm, Interruption, disturbed, starts_a_program
+from .disturbances import Alarm, Interruption, disturbed, starts_a_program
 from .hostile import Hostile
+from .judgement import EXPECTED, untyped, wrong_result
 from .operations import RESULTS, perform
 from .steps import Sequence, Step
 from .world import World
@@ -47,22 +47,8 @@ from .world import World
 MOST_DEPTH: Final = 3  # of steps within steps
 CHILD_SECONDS: Final = 30
 MUCH_FUEL: Final = 10**9
-EXPECTED: Final = (
-    BrolgaError,
-    TypeError,
-    ValueError,
-    KeyError,
-    IndexError,
-    OSError,
-    Hostile,
-    Interruption,
-    RecursionError,
-    GeneratorExit,
-)
 # Classes that are not for users to make: what is made of anything has anything for attributes.
 INTERNAL: Final = frozenset({cls.__name__ for cls in RESULTS} | {"Caller", "InstancePre"})
-# What CPython makes of a failed allocation here and there.
-LOST_ERRORS: Final = re.compile("without (setting an )?exception|can't allocate lock|can't start new thread")
 BINARIES: Final[dict[str, bytes]] = {}  # of the modules of `guests.py`, made once for all processes
 ARTIFACTS: Final[dict[str, bytes]] = {}
 
@@ -166,21 +152,24 @@ class Execution:
         owner, known = self._of(step)
         failed: BaseException | None = None
         result: object = None
+        least = world.least_size(step.target)
         try:
             result = disturbed(self, step.disturbance, lambda: self._do(step, target, args, keywords))
         except BaseException as error:  # noqa: BLE001  judged below
             failed = error
         self.done[f"{step.kind} {step.owner}.{step.name}" if step.kind != "build" else "build"] += 1
         if failed is not None:
-            reason = None if world.patched else self.untyped(failed, step)
+            reason = None if world.patched else untyped(failed, step, world, self.sequence)
             if reason:
                 world.fail(reason)
             if isinstance(failed, BrolgaError) and random.random() < 0.1:
                 world.add(step.label, failed)
             failed.__traceback__ = None
             return
-        if step.right and known in guests.FUNCTIONS and step.kind == "call":
-            self._check(step, known, args, result)
+        if step.right:
+            reason = wrong_result(self.world, self.sequence, step, target, known, args, result, least)
+            if reason:
+                world.fail(f"wrong result: {reason}")
         world.add(step.label, result, owner)
 
     def _of(self, step: Step) -> tuple[str, str]:
@@ -194,14 +183,6 @@ class Execution:
                     known = thing.known
         return owner, known
 
-    def _check(self, step: Step, known: str, args: list[Any], result: object) -> None:
-        compute = guests.FUNCTIONS[known].compute
-        if compute is not None:
-            values = args[1:] if step.owner == "Func" else args
-            expected = compute(*values)
-            if not guests.same_value(result, expected):
-                self.world.fail(f"wrong result: {known}{tuple(values)!r} is {expected!r} and not {result!r}")
-
     def _do(self, step: Step, target: Any, args: list[Any], keywords: dict[str, Any]) -> Any:
         if step.kind == "build":
             return self._build(step, target)
@@ -210,41 +191,6 @@ class Execution:
         if step.kind == "drive":
             return _drive(target, *args)
         return perform(step.kind, step.owner, step.name, target, args, keywords)
-
-    def untyped(self, error: BaseException, step: Step) -> str | None:
-        """What is wrong with this error, or None."""
-        if type(error).__name__ in self.sequence.leave_out:
-            return None
-        try:
-            text = str(error)
-        except Exception as failure:  # noqa: BLE001
-            return f"untyped {type(failure).__name__} in str({type(error).__name__}) {where(failure)} after {where(error)}, {step}"
-        if isinstance(error, LookupError) and step.kind in ("get", "set", "repr", "len", "hash", "build"):
-            pass
-        elif (
-            isinstance(error, EXPECTED)
-            or isinstance(error, MemoryError)
-            and (self.world.scarce or "memory" in self.sequence.modes)
-            or (
-                isinstance(error, (RuntimeError, SystemError))
-                and "memory" in self.sequence.modes
-                and LOST_ERRORS.search(text)
-            )
-            or isinstance(error, RuntimeError)
-            and "on another thread" in text
-            or isinstance(error, NotImplementedError)
-            and step.owner == "Managed"
-        ):
-            return None
-        if isinstance(error, AttributeError) and step.kind in ("attribute", "delete", "set", "get", "call", "method"):
-            frames = traceback.extract_tb(error.__traceback__)
-            if not frames or not frames[-1].filename.startswith(PACKAGE) or frames[-1].name == "__getattr__":
-                return None  # there is no such attribute
-        if isinstance(error, AttributeError) and self.world.unmade:
-            return None
-        if isinstance(error, (StopIteration, RuntimeError)) and step.kind == "drive":
-            return None
-        return f"untyped {type(error).__name__}: {error} {where(error)} in {str(step)[:200]}"
 
     # --- Steps of the fuzzer's own ----------------------------------------------------------------------------------------
 
@@ -407,11 +353,3 @@ def _drive(coroutine: Any, times: int) -> None:
 def _wants_much(args: list[Any]) -> bool:
     """Whether a number is so large that memory may end."""
     return any(type(arg) is int and arg > 1 << 16 or isinstance(arg, (Limits, TableType, MemoryType)) for arg in args)
-
-
-def where(error: BaseException) -> str:
-    """Where in the package it was raised, and whence that was called."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(PACKAGE)]
-    return " < ".join(
-        f"{frame.filename.removeprefix(PACKAGE)}:{frame.lineno} {frame.name}" for frame in reversed(frames[-3:])
-    )

@@ -9,10 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import brolga
 from brolga import Config, Engine, Instance, Module, Store, Trap, TrapCode, WasmTimeout
 
-from . import guests
+from .judgement import where
 from .world import Thing, World
 
 PATIENCE: Final = 15.0  # seconds for what takes milliseconds
@@ -47,8 +46,6 @@ def of_process(platform: str = "") -> list[str]:
             problems.append("left behind: the garbage collector is off")
         return problems
     except Exception as error:  # noqa: BLE001
-        from .execution import where
-
         return [f"sick: a new store: {describe(error)} {where(error)}"]
 
 
@@ -163,6 +160,3 @@ def owned_objects() -> Counter[str]:
         for thing in gc.get_objects()
         if (name := type(thing).__name__) in OWNED and type(thing).__module__.startswith("brolga.")
     )
-
-
-__all__ = ["Figures", "brolga", "guests", "of_process", "of_world", "owned_objects"]

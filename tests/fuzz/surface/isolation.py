@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from . import execution, health
 from .execution import Execution
+from .judgement import untyped, where
 from .steps import Sequence, Step
 from .world import World
 
@@ -117,8 +118,8 @@ def _unraisable(run: Execution, error: BaseException | None) -> None:
     """An exception that nobody could be told: of the package, if it was raised there."""
     if error is None:
         return
-    text = execution.where(error)
-    if text and not run.world.patched and run.untyped(error, Step("0.0", "unraisable")):
+    text = where(error)
+    if text and not run.world.patched and untyped(error, Step("0.0", "unraisable"), run.world, run.sequence):
         run.world.fail(f"unraisable {type(error).__name__}: {error} {text}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +12,7 @@ import brolga
 
 from .guests import FUNCTIONS, GLOBALS
 from .operations import class_name
+from .steps import Argument
 
 MOST_ITEMS: Final = 4  # of a list, that get labels
 MOST_HELD: Final = 150
@@ -41,7 +41,7 @@ class World:
         self.scarce = False  # whether memory may end
         self.unmade = False  # whether there are objects without their attributes, made by `__new__` alone
         self.sacrificed = os.open(os.devnull, os.O_RDONLY)
-        self._sizes: dict[int, int] = {}
+        self._sizes: dict[str, int] = {}
 
     def fail(self, message: str) -> None:
         if len(self.failures) < 5:
@@ -101,16 +101,12 @@ class World:
 
     # --- What must hold at every moment -----------------------------------------------------------------------------------
 
-    def note_size(self, memory: object, size: int) -> None:
-        """Memories and tables do not shrink."""
-        before = self._sizes.get(id(memory), 0)
-        if size < before:
-            self.fail(f"wrong result: {type(memory).__name__} has shrunk from {before} to {size}")
-        self._sizes[id(memory)] = size
+    def least_size(self, target: Argument | None) -> int:
+        """What the size of a memory or table was at least: they do not shrink."""
+        return 0 if target is None else self._sizes.get(str(target), 0)
 
-    def stores(self) -> Iterator[Any]:
-        for thing in self.of_kind("Store"):
-            yield thing.value
+    def note_size(self, target: Argument | None, size: int) -> None:
+        self._sizes[str(target)] = max(size, self.least_size(target))
 
     def close(self) -> None:
         self.things.clear()
@@ -119,7 +115,3 @@ class World:
             os.close(self.sacrificed)
         except OSError:
             self.fail("wrong result: a descriptor of the program was closed")
-
-
-def exports_of(value: Any) -> Mapping[str, Any]:
-    return {name: value[name] for name in value}
