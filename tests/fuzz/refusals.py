@@ -428,7 +428,9 @@ def _in_child(work: Callable[[], int]) -> tuple[int, str]:
     return os.waitpid(pid, 0)[1], text
 
 
-def series(world: World, name: str, way: str, first: int = 0, step: int = 1, span: int = 1, last: int = 1 << 30) -> list[str]:
+def series(
+    world: World, name: str, way: str, first: int = 0, step: int = 1, span: int = 1, last: int = 1 << 30
+) -> list[str]:
     """Attempts with one refusal after the other, until there are no more. What went wrong."""
     found: list[str] = []
     beyond = 0

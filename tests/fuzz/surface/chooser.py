@@ -9,7 +9,7 @@ from typing import Any, Final
 from . import guests
 from .arguments import draw, draw_right, draw_value
 from .disturbances import draw_disturbance
-from .operations import Operation, Parameter, operations
+from .operations import OPERATORS, Operation, Parameter, operations
 from .steps import Argument, Sequence, Step
 from .world import Thing, World
 
@@ -176,7 +176,7 @@ class Chooser:
                 step.args.append(self._draw(step, parameter, owner))
             else:
                 break
-        if rng.random() < self.odd * 0.2:  # one too few or too many
+        if operation.kind not in OPERATORS and rng.random() < self.odd * 0.2:  # one too few or too many
             step.right = False
             if step.args and rng.random() < 0.5:
                 step.args.pop()
