@@ -48,7 +48,10 @@ def untyped(error: BaseException, step: Step, world: World, sequence: Sequence) 
         (RuntimeError, "on another thread" in text),
         ((RuntimeError, StopIteration), step.kind == "drive"),
         (NotImplementedError, step.owner == "Managed"),
-        (pickle.PicklingError, "it's not the same object" in text),  # the class of an instance is made for its module
+        (
+            pickle.PicklingError,
+            without_memory or "it's not the same object" in text,
+        ),  # the class of an instance is made for its module
         (AttributeError, world.unmade or _is_of_no_attribute(error, step)),
     ]
     if any(holds and isinstance(error, kind) for kind, holds in may_be):
