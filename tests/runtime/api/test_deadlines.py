@@ -7,6 +7,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -38,10 +39,10 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.001)
 
 
-def interrupt_when_it_runs(store: Store) -> threading.Thread:
+def interrupt_when_it_runs(store: Store, later: float = 0.05) -> threading.Thread:
     def work() -> None:
         wait_until(lambda: store._state.running)
-        time.sleep(0.05)  # for what may have been left
+        time.sleep(later)  # for what may have been left
         store.interrupt()
 
     thread = threading.Thread(target=work)
@@ -193,7 +194,12 @@ def test_an_exception_at_each_bytecode_of_a_call_with_a_timeout(store: Store) ->
     funcs = exports(store)
     assert funcs["one"](store, timeout=60) == 1
     tries = 0
-    for _ in raise_at_each_bytecode(lambda: funcs["one"](store, timeout=0.0005)):
+
+    def call() -> None:
+        with suppress(WasmTimeout):  # on a slow machine
+            funcs["one"](store, timeout=0.0005)
+
+    for _ in raise_at_each_bytecode(call):
         tries += 1
         assert_nothing_is_left(store, funcs["one"])
     assert tries > 100
@@ -423,7 +429,7 @@ def test_a_thread_that_ends_while_its_deadline_is_pending(store: Store) -> None:
 
     def call() -> None:
         try:
-            funcs["host"](store, timeout=0.05)
+            funcs["host"](store, timeout=0.5)
         except KeyError as error:
             held.append(error)  # and with it the frames
 
@@ -431,10 +437,12 @@ def test_a_thread_that_ends_while_its_deadline_is_pending(store: Store) -> None:
         raise KeyError
 
     funcs = exports(store, host)
+    with pytest.raises(KeyError):
+        funcs["host"](store)  # it is compiled now
     thread = threading.Thread(target=call)
     thread.start()
     thread.join()
-    interrupting = interrupt_when_it_runs(store)
+    interrupting = interrupt_when_it_runs(store, 0.6)
     assert end_of_wasm(lambda: funcs["loop"](store)) == "Trap"
     assert held
     interrupting.join()
