@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 
@@ -138,3 +138,15 @@ def refuse_second_init(made: object, slot: str) -> None:
 def unmade(thing: object) -> ArgumentTypeError:
     """The error of what has only been allocated."""
     return ArgumentTypeError(f"this {type(thing).__name__} has not been made: its `__init__` has not run")
+
+
+class MadeWithArguments:
+    """Base of classes whose objects mean nothing before `__init__` has run: none comes of `cls.__new__(cls)`, nor by a copy. What makes
+    them inside of the package begins with `object.__new__`."""
+
+    __slots__ = ()
+
+    def __new__(cls, *args: object, **named: object) -> Self:
+        if not args and not named:
+            raise ArgumentTypeError(f"a {cls.__name__} is made with arguments")
+        return object.__new__(cls)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast, final
 from brolga.ir.errors import ArgumentTypeError, LinkError, WasmtimeError
 from brolga.jit.wasm import types as wasm
 
-from .arguments import buffer_of, described, index_of, refuse_second_init, unmade
+from .arguments import MadeWithArguments, buffer_of, described, index_of, instance_of, refuse_second_init, unmade
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData, set_global
 from .instance import InstanceData, instantiate
@@ -37,7 +37,7 @@ Imports = Mapping[str, Any]
 
 
 @enable_vectorcall
-class BoundFunc(EntryPoint):
+class BoundFunc(EntryPoint, MadeWithArguments):
     """A function of wasm, called as a Python function; `timeout=` ends a call after so many seconds with WasmTimeout."""
 
     __slots__ = ("__name__", "_type")
@@ -46,7 +46,7 @@ class BoundFunc(EntryPoint):
 
     @classmethod
     def _of(cls, store: Store, record: int, type: wasm.FuncType, name: str) -> BoundFunc:
-        func = cls.__new__(cls)
+        func = object.__new__(cls)
         func._type = type
         func.__name__ = name
         func._lead(store._machine, record, type, store, store, bound=True)
@@ -72,7 +72,7 @@ class BoundFunc(EntryPoint):
 
 @final
 @enable_method_calls
-class _ExportedFunc(EntryPoint):
+class _ExportedFunc(EntryPoint, MadeWithArguments):
     """A function in the class of a module's instances: `it.name(...)` calls that of `it`, `it.name` is its BoundFunc."""
 
     __slots__ = ("__name__", "_class")
@@ -81,7 +81,7 @@ class _ExportedFunc(EntryPoint):
 
     @classmethod
     def _of(cls, machine: Machine, type: wasm.FuncType, owner: type[BoundInstance], place: int, name: str) -> Self:
-        func = cls.__new__(cls)
+        func = object.__new__(cls)
         func.__name__ = name
         func._class = owner
         func._lead_method(machine, type, owner, place)
@@ -113,7 +113,7 @@ else:
 
 
 @final
-class BoundMemory(_Exporter):
+class BoundMemory(_Exporter, MadeWithArguments):
     """A linear memory. `memoryview(memory)`, `numpy.frombuffer(memory)` and the like give live views without a copy.
 
     A view keeps its length when the memory grows, and stays valid when the instance is closed or dropped.
@@ -129,7 +129,7 @@ class BoundMemory(_Exporter):
 
     @classmethod
     def _of(cls, store: Store, memory: MemoryData) -> Self:
-        made = cls.__new__(cls)
+        made = object.__new__(cls)
         made._store = store
         made._memory = memory
         made._block = memory.block
@@ -206,13 +206,15 @@ class BoundMemory(_Exporter):
 
 
 @final
-class BoundTable:
+class BoundTable(MadeWithArguments):
     """A table, as a sequence of functions or other Python objects; None for null."""
 
     __slots__ = ("_store", "_table")
 
     def __init__(self, store: Store, table: TableData) -> None:
         refuse_second_init(self, "_table")
+        table = instance_of(TableData, table, "the data of a table")
+        store = instance_of(Store, store, "a Store")
         self._store = store
         self._table = table
 
@@ -251,13 +253,15 @@ class BoundTable:
 
 
 @final
-class BoundGlobal:
+class BoundGlobal(MadeWithArguments):
     """A global variable with the attribute `value`."""
 
     __slots__ = ("_global", "_store")
 
     def __init__(self, store: Store, data: GlobalData) -> None:
         refuse_second_init(self, "_global")
+        data = instance_of(GlobalData, data, "the data of a global")
+        store = instance_of(Store, store, "a Store")
         self._store = store
         self._global = data
 
@@ -291,7 +295,7 @@ for _slot in _Records.__slots__:
     delattr(_Records, _slot)
 
 
-class BoundInstance(_Records):
+class BoundInstance(_Records, MadeWithArguments):
     """An instance whose exports are attributes (and items, for names that are no identifiers or that this class uses itself).
 
     `store` is the store that it lives in; `close`, or the end of a `with` block, closes that.
@@ -304,6 +308,8 @@ class BoundInstance(_Records):
     _owner: Store
 
     def __init__(self, store: Store, data: InstanceData) -> None:
+        data = instance_of(InstanceData, data, "the data of an instance")
+        store = same_store(store, data.store_data)
         try:
             _get_records(self)
         except AttributeError:  # as it is to be
@@ -339,7 +345,10 @@ class BoundInstance(_Records):
         self._owner.close()
 
     def __getitem__(self, name: str) -> Any:
-        return self._exports[name]
+        try:
+            return self._exports[name]
+        except TypeError as error:  # no name at all
+            raise ArgumentTypeError(str(error)) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._exports)

@@ -14,7 +14,7 @@ from brolga.jit.wasm import types as wasm
 from brolga.jit.wasm.limits import MAX_PARAMS, MAX_RESULTS
 
 from . import machine
-from .arguments import callable_of, described, instance_of, refuse_second_init, text_of, unmade
+from .arguments import MadeWithArguments, callable_of, described, instance_of, refuse_second_init, text_of, unmade
 from .machine import EntryPoint, HostFunction, Site, enable_vectorcall, is_async
 from .store import StandsForStore, Store, StoreData, Storelike, same_store
 from .trap import Trap, WasmTimeout
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @final
 @enable_vectorcall
-class Func(EntryPoint):
+class Func(EntryPoint, MadeWithArguments):
     """A function: `func(store, *args)` calls it. No result gives None, one the value itself, several a list."""
 
     __slots__ = ("_definition", "_record", "_store_data", "_type")
@@ -52,7 +52,7 @@ class Func(EntryPoint):
         reference = store._data.funcs.get(record)
         func = None if reference is None else reference()
         if func is None:
-            func = cls.__new__(cls)
+            func = object.__new__(cls)
             func._bind(store, record, type)
             func._definition = None
         return func

@@ -8,7 +8,7 @@ from typing import Any, Final, final
 from brolga.ir.errors import WasmtimeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, I32, I64
 
-from .arguments import instance_of, refuse_second_init
+from .arguments import MadeWithArguments, instance_of, refuse_second_init
 from .machine import from_bits
 from .store import EXTERN_HOLDER, Store, StoreData, Storelike, enter, same_store, store_of
 from .types import GlobalType, ValType
@@ -72,7 +72,7 @@ def set_global(store: Store, data: GlobalData, value: object) -> None:
 
 
 @final
-class Global:
+class Global(MadeWithArguments):
     """A global variable. Every method takes the store that it belongs to."""
 
     __slots__ = ("_global",)
@@ -87,7 +87,7 @@ class Global:
 
     @classmethod
     def _wrap(cls, data: GlobalData) -> Global:
-        wrapper = cls.__new__(cls)
+        wrapper = object.__new__(cls)
         wrapper._global = data
         return wrapper
 

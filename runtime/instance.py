@@ -23,7 +23,7 @@ from brolga.jit.vmctx import (
 )
 from brolga.jit.wasm import types as wasm
 
-from .arguments import instance_of, list_of, refuse_second_init
+from .arguments import MadeWithArguments, instance_of, list_of, refuse_second_init
 from .builtins import builtin_table
 from .functions import Func, HostDefinition
 from .globals import Global, GlobalData
@@ -474,7 +474,7 @@ def check_extern(item: object) -> None:
 
 
 @final
-class Instance:
+class Instance(MadeWithArguments):
     """A module brought to life in a store."""
 
     __slots__ = ("_data", "_exports")
@@ -493,7 +493,7 @@ class Instance:
 
     @classmethod
     def _wrap(cls, data: InstanceData) -> Instance:
-        instance = cls.__new__(cls)
+        instance = object.__new__(cls)
         instance._data = data
         instance._exports = None
         return instance
@@ -507,10 +507,13 @@ class Instance:
 
 
 @final
-class InstanceExports(Mapping[str, "AsExtern"]):
+class InstanceExports(Mapping[str, "AsExtern"], MadeWithArguments):
     """The exports of an instance."""
 
     def __init__(self, store: Store, instance: InstanceData) -> None:
+        refuse_second_init(self, "_by_name")
+        instance = instance_of(InstanceData, instance, "the data of an instance")
+        store = same_store(store, instance.store_data)
         self._by_name = {export.name: instance.wrap(store, export) for export in instance.module.decoded.exports}
 
     @property
@@ -519,7 +522,10 @@ class InstanceExports(Mapping[str, "AsExtern"]):
         return tuple(self._by_name.values())
 
     def __getitem__(self, name: str) -> AsExtern:
-        return self._by_name[name]
+        try:
+            return self._by_name[name]
+        except TypeError as error:  # no name at all
+            raise ArgumentTypeError(str(error)) from error
 
     def __len__(self) -> int:
         return len(self._by_name)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, cast, final
+from typing import TYPE_CHECKING, Final, final
 
-from brolga.ir.errors import ArgumentTypeError, WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, ArgumentValueError, WasmtimeError
 from brolga.jit.wasm.types import MAX_PAGES, PAGE_SIZE
 
-from .arguments import index_of, instance_of, refuse_second_init
+from .arguments import MadeWithArguments, buffer_of, index_of, instance_of, list_of, refuse_second_init
 from .machine import ClosedMemory, MemoryBlock
 from .machine.changes import DONE, REFUSED, slot_offset
 from .store import HOST_MEMORY, StoreData, Storelike, enter, same_store, store_of
@@ -116,7 +116,7 @@ _GUEST: Final = slot_offset(MemoryData, "guest")
 
 
 @final
-class Memory:
+class Memory(MadeWithArguments):
     """A linear memory. Every method takes the store that it belongs to; those that programs call in loops look for the usual
     case themselves."""
 
@@ -138,7 +138,7 @@ class Memory:
 
     @classmethod
     def _wrap(cls, memory: MemoryData) -> Memory:
-        wrapper = cls.__new__(cls)
+        wrapper = object.__new__(cls)
         wrapper._memory = memory
         return wrapper
 
@@ -230,7 +230,12 @@ class Memory:
         view = memory._view
         if view is None:
             view = memory.view()
-        return _NO_BYTES + view[start:stop]  # the ends may be objects that close the store: the view keeps the bytes
+        try:
+            return (
+                _NO_BYTES + view[start:stop]
+            )  # the ends may be objects that close the store: the view keeps the bytes
+        except TypeError as error:
+            raise ArgumentTypeError(str(error)) from error
 
     def write(
         self, store: Storelike, value: bytes | bytearray | memoryview | Iterable[int], start: int | None = None
@@ -265,13 +270,16 @@ class Memory:
 def _bytes(value: memoryview | Iterable[int]) -> bytes | bytearray:
     """What is to be written: the bytes of a buffer, in order, or those that an iterable gives."""
     try:
-        with memoryview(cast(bytes, value)) as view:
+        with buffer_of(value) as view:
             return view.tobytes()
-    except TypeError:  # no buffer
+    except ArgumentTypeError:  # no buffer
         pass
-    if isinstance(value, str) or hasattr(value, "__index__"):  # which a bytearray would take for a length
+    if issubclass(type(value), str):
         raise ArgumentTypeError("expected bytes")
+    items = list_of(value, "bytes")
     try:
-        return bytearray(value)
+        return bytearray(items)
     except TypeError as error:
         raise ArgumentTypeError("expected bytes") from error
+    except ValueError as error:
+        raise ArgumentValueError(str(error)) from error

@@ -12,7 +12,7 @@ from brolga.ir.errors import WasmtimeError
 from brolga.jit.vmctx import EXTERNREF_SIZE, FUNC_RECORD_SIZE, FUNC_SELF
 from brolga.jit.wasm.types import EXTERNREF, FUNCREF
 
-from .arguments import index_of, instance_of, refuse_second_init
+from .arguments import MadeWithArguments, index_of, instance_of, refuse_second_init
 from .functions import reference_from_python, reference_to_python
 from .machine import layout as L
 from .machine.changes import COPY, DONE, NOTHING, change, slot_offset
@@ -358,7 +358,7 @@ def grow_table(store: Store, table: TableData, amount: int, init: Any) -> int:
 
 
 @final
-class Table:
+class Table(MadeWithArguments):
     """A table of references. Every method takes the store that it belongs to."""
 
     __slots__ = ("_table",)
@@ -376,7 +376,7 @@ class Table:
 
     @classmethod
     def _wrap(cls, table: TableData) -> Table:
-        wrapper = cls.__new__(cls)
+        wrapper = object.__new__(cls)
         wrapper._table = table
         return wrapper
 

@@ -6,13 +6,13 @@ from typing import final
 
 from brolga.ir.errors import WasmtimeError
 
-from .arguments import instance_of, refuse_second_init
+from .arguments import MadeWithArguments, instance_of, refuse_second_init
 from .store import StoreData, Storelike, same_store, store_of
 from .types import FuncType, TagType
 
 
 @final
-class Tag:
+class Tag(MadeWithArguments):
     """A tag, which belongs to a store."""
 
     __slots__ = ("_functype", "_store_data")

@@ -11,7 +11,7 @@ from typing import Final, cast, final
 from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 from brolga.jit.wasm import types as wasm
 
-from .arguments import bool_of, index_of, instance_of, list_of, text_of
+from .arguments import MadeWithArguments, bool_of, index_of, instance_of, list_of, text_of
 from .managed import SlottedManaged
 
 _MAX_SIZE_32: Final = 1 << 32
@@ -107,7 +107,7 @@ class FuncType(_ByKey, SlottedManaged):
 
     @classmethod
     def _wrap(cls, type: wasm.FuncType) -> FuncType:
-        wrapper = cls.__new__(cls)
+        wrapper = object.__new__(cls)
         wrapper._type = type
         return wrapper
 
@@ -156,7 +156,7 @@ class GlobalType(_ByKey, SlottedManaged):
 
 
 @final
-class Limits(_ByKey):
+class Limits(_ByKey, MadeWithArguments):
     """Smallest and largest size; `max` is None if there is no largest."""
 
     __slots__ = ("max", "min")
@@ -164,6 +164,12 @@ class Limits(_ByKey):
     def __init__(self, min: int, max: int | None) -> None:
         self.min = index_of(min)
         self.max = None if max is None else index_of(max)
+
+    def __reduce__(self) -> tuple[type[Limits], tuple[object, ...]]:
+        return Limits, (self.min, self.max)
+
+    def __copy__(self) -> Limits:  # which can be changed by itself
+        return Limits(self.min, self.max)
 
     def _checked(self) -> Limits:
         """A copy, for what must not change: somebody may have set the attributes, to whatever it is."""

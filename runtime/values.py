@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, final
 from brolga.ir.errors import ArgumentTypeError, WasmtimeError
 from brolga.jit.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64
 
-from .arguments import index_of, instance_of
+from .arguments import MadeWithArguments, index_of, instance_of
 from .machine import from_bits, set_typed_values, to_bits
 from .types import ValType
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Val:
+class Val(MadeWithArguments):
     """A value together with its type. Wherever a value is asked for, a plain Python one will do as well."""
 
     __slots__ = ("_code", "_value")
@@ -100,6 +100,9 @@ class Val:
         from .functions import Func  # which imports this module
 
         return self._value if self._code == FUNCREF and isinstance(self._value, Func) else None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Val, (self.type, self._value)
 
     def of_type(self, code: int) -> object:
         """The plain value for a place of type `code`, or TypeError if this is of another type."""

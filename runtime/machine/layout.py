@@ -63,7 +63,9 @@ THREAD_STATE: Final = 24  # activation state while wasm runs, 0 in host calls an
 THREAD_SERIAL: Final = 32  # grows with each entry and each return of a host call
 THREAD_SEEN: Final = 40  # the watchdog's copy of it
 THREAD_ID: Final = 48  # u32, native id
-THREAD_SIGNALS: Final = 52  # u32, not zero: a Python signal handler waits for this thread, or others may wait for the GIL
+THREAD_SIGNALS: Final = (
+    52  # u32, not zero: a Python signal handler waits for this thread, or others may wait for the GIL
+)
 THREAD_NEXT: Final = 56  # next record of the list
 THREAD_GS: Final = 64  # gs base as we left it
 THREAD_DEPTH: Final = 72  # u32, activations on this thread

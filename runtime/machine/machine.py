@@ -108,7 +108,14 @@ _ROUTINES: Final = (
 )
 # The classes of memories' pages.
 _BLOCKS: Final = (ReservedMemory, BoundedMemory, MappedMemory, CopiedMemory, ClosedMemory)
-_SIGNAL_ROUTINES: Final = ("SAFEPOINT", "DIVERSION_HANDLER", "PYTHON_HANDLER", "FAULT_HANDLER", "MEND_HANDLERS", "WATCHDOG")
+_SIGNAL_ROUTINES: Final = (
+    "SAFEPOINT",
+    "DIVERSION_HANDLER",
+    "PYTHON_HANDLER",
+    "FAULT_HANDLER",
+    "MEND_HANDLERS",
+    "WATCHDOG",
+)
 _IR_TO_WASM: Final = {ir_types.I32: I32, ir_types.I64: I64}
 
 

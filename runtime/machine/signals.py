@@ -397,7 +397,9 @@ FXSAVE_SIZE: Final = 512 + 64
 
 TICK_NANOSECONDS: Final = 1_000_000
 IDLE_TICKS: Final = 50  # without activity, until the watchdog sleeps
-HELD_TICKS: Final = 5  # with the GIL, until a host call that returns gives it to others: as CPython's own switch interval
+HELD_TICKS: Final = (
+    5  # with the GIL, until a host call that returns gives it to others: as CPython's own switch interval
+)
 
 # void *watchdog(void *), which never returns unless there is one already. r12 cells, r13 idle ticks, rbp thread record, r14 whether that thread is sent to the
 # safepoint; at [rsp] a timespec, then a kernel sigaction.

@@ -217,12 +217,12 @@ def test_functions_are_found_as_methods_are(it: Any, engine: Engine) -> None:
         with pytest.raises(TypeError):
             cls.add(*arguments)
     with pytest.raises(AttributeError):
-        cls.add(cls.__new__(cls), 2, 3)  # there is no instance behind it
+        cls.add(object.__new__(cls), 2, 3)  # there is no instance behind it
 
     class Derived(cls):  # type: ignore[misc]
         pass
 
-    derived = Derived.__new__(Derived)
+    derived = object.__new__(Derived)
     with pytest.raises(AttributeError):
         derived.add(2, 3)
     it.add = lambda x, y: "mine"
