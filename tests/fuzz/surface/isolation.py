@@ -58,7 +58,9 @@ class Outcome:
 
 def prepare() -> None:
     """What all processes need, made once. Nothing of the machine starts in this process."""
-    importlib.import_module("brolga.jit.compile")  # a second, which would be each one's first
+    # A second, which would be each one's first; and imports of CPython's keep their locks when allocations fail.
+    for name in ("jit.compile", "runtime.machine.fibers", "runtime.machine.timeouts", "runtime.wasi.functions"):
+        importlib.import_module(f"brolga.{name}")
     execution.prepare()
     health.BINARY = execution.BINARIES["traps"]
 
