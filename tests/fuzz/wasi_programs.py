@@ -219,9 +219,10 @@ def _entries(choose: random.Random, root: str, special: bool) -> list[Entry]:
         Entry(f"{root}/d", "dir", "", mode("dir"), time()),
     ]
     entries += [Entry(f"{root}/d/e", "dir"), file("d/g"), file("d/e/h"), file("g")]
+    outside = [target for target in LINKS if any(point[-2:] in target for point in POINTS)]
     for name in ("l", "l0", "l1", "l2", "l3"):
         if choose.random() < 0.7:
-            entries.append(Entry(f"{root}/{name}", "link", choose.choice(LINKS)))
+            entries.append(Entry(f"{root}/{name}", "link", choose.choice(choose.choice([LINKS, outside]))))
     for name in ("d/l", "d/e/l"):
         if choose.random() < 0.5:
             up = "../" * name.count("/")
@@ -424,7 +425,9 @@ class _Arguments:
         if chance < 0.6:
             path = choose.choice(self._paths)
             if choose.random() < 0.3:
-                path += choose.choice(["/", "/.", "/..", "//", "/x", "/../f", "/f", "/../..", "/../../out/v0"])
+                path += choose.choice(
+                    ["/", "/", "/", "/.", "/..", "//", "/x", "/../f", "/f", "/../..", "/../../out/v0"]
+                )
             if choose.random() < 0.1:
                 path = choose.choice(["./", "d/../", "l/", "l0/", "l1/../", "d/e/../../", "d/l/", "//"]) + path
             return path.encode()
@@ -525,6 +528,61 @@ def _opening(choose: random.Random, program: Program, paths: list[str]) -> Call:
     return Call("path_open", args, ((PATHS[0], path),))
 
 
+def _named(name: str, before: tuple[int, ...], path: bytes, after: tuple[int | Opened, ...]) -> Call:
+    return Call(name, (*before, PATHS[0], len(path), *after), ((PATHS[0], path),))
+
+
+def _two_names(name: str, fds: tuple[int, int], old: bytes, new: bytes) -> Call:
+    args = (fds[0], *((0,) if name == "path_link" else ()), PATHS[0], len(old), fds[1], PATHS[1], len(new))
+    return Call(name, args, ((PATHS[0], old), (PATHS[1], new)))
+
+
+def _moved(choose: random.Random, program: Program) -> list[Call]:
+    """A file goes from one preopened directory to another, and is changed and read there."""
+    fds = (3 + choose.randrange(len(program.preopens)), 3 + choose.randrange(len(program.preopens)))
+    old, new = choose.choice([b"f", b"g", b"d/g", b"d/e/h", b"d", b"d/e"]), choose.choice([b"n1", b"n3", b"d/n3"])
+    inner = new + choose.choice([b"", b"", b"/g", b"/h"])
+    buffer = ((RECORDS, struct.pack("<II", BUFFERS, 20)),)
+    return [
+        _two_names(choose.choice(["path_rename", "path_link"]), fds, old, new),
+        _named("path_open", (fds[1], 1), inner, (choose.choice([0, 8]), choose.choice([2, 64, 66]), 0, 0, RESULT)),
+        Call(choose.choice(["fd_pwrite", "fd_pread"]), (Opened(0), RECORDS, 1, 0, RESULT), buffer),
+        Call("fd_filestat_set_size", (Opened(0), 3)),
+        Call("fd_filestat_set_times", (Opened(0), 3, 3, 5)),
+    ]
+
+
+def _led_outside(choose: random.Random, program: Program) -> list[Call]:
+    """A link that leads outside, and all that can be asked about it."""
+    fd = 3 + choose.randrange(len(program.preopens))
+    target, name = f"../../{choose.choice(POINTS)}{choose.choice(['', '', '/', '/x'])}".encode(), b"n3"
+    made = Call(
+        "path_symlink", (PATHS[1], len(target), fd, PATHS[0], len(name)), ((PATHS[1], target), (PATHS[0], name))
+    )
+    calls = [made]
+    for _ in range(4):
+        path = choose.choice([name, b"l", b"l0", b"l1"]) + choose.choice([b"", b"/", b"/", b"//", b"/.", b"/..", b"/x"])
+        lookup = choose.randrange(2)
+        calls.append(
+            choose.choice(
+                [
+                    _named("path_readlink", (fd,), path, (BUFFERS, 100, RESULT)),
+                    _named("path_filestat_get", (fd, lookup), path, (RESULT,)),
+                    _named("path_filestat_set_times", (fd, lookup), path, (3, 3, 5)),
+                    _named("path_open", (fd, lookup), path, (choose.choice([0, 1, 2, 5, 8]), 66, 0, 4, RESULT)),
+                    _named("path_create_directory", (fd,), path, ()),
+                    _named("path_remove_directory", (fd,), path, ()),
+                    _named("path_unlink_file", (fd,), path, ()),
+                    _two_names("path_link", (fd, fd), path, b"n2"),
+                    _two_names("path_link", (fd, fd), b"f", path),
+                    _two_names("path_rename", (fd, fd), path, b"n2"),
+                    _two_names("path_rename", (fd, fd), choose.choice([b"f", b"d"]), path),
+                ]
+            )
+        )
+    return calls
+
+
 def _preopens(choose: random.Random) -> list[Preopen]:
     simple = choose.random() < 0.7  # what wasmtime's own package can say, too
 
@@ -575,6 +633,8 @@ def generate(seed: int, race: bool | None = None) -> Program:
     for _ in range(choose.randrange(5)):
         program.calls.append(_opening(choose, program, paths))
     for _ in range(choose.choice([4, 12, 30])):
+        if choose.random() < 0.12:
+            program.calls.extend(choose.choice([_moved, _led_outside])(choose, program))
         program.calls.append(_call(choose, program, paths, not simple))
     return program
 
