@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import wasmtime
-from wasi_programs import MEMORY_SIZE, TIMES_BEFORE, Call, Opened, Program
+from wasi_programs import MEMORY_SIZE, Call, Opened, Program
 from wasi_worlds import Privileges, World
 
 import brolga
@@ -164,8 +164,7 @@ class Run:
             self.inodes.add(inode)
             now = self.world.now
             blanked = [7 if abs(when - now) < _RECENT else when for when in times]
-            if times[0] in TIMES_BEFORE:  # an access may have changed it, or not: file systems are lazy about it
-                blanked[0] = 7
+            blanked[0] = 7  # an access may have changed it, or not: file systems are lazy about it
             write(args[-1], FILESTAT.pack(0, 0, kind, links, size if kind != 3 else 0, *blanked))
         elif name == "fd_readdir":
             _, buffer, _, _, result = args
