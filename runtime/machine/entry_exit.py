@@ -98,6 +98,7 @@ attached:
     inc rax
     mov [rbx + {STATE_COUNTER}], rax
     mov [rbx + {STATE_ACTIVATION}], rax
+    {NOTE_NUMBER}
     {STACK_CHECK}
     {NATIVE_CHECK}
     inc dword ptr [rbp + {THREAD_DEPTH}]
@@ -158,6 +159,9 @@ NATIVE_CHECK_COLD: Final = """
 low:                              # of this stack, or on another one
     cmp rsp, [rbp + {THREAD_NATIVE_LOW}]
     jb native
+"""
+NOTE_NUMBER_SAME: Final = """
+    mov [rsp + {FRAME_GS}], rax
 """
 STACK_CHECK_OWN: Final = """
     mov rcx, [rbp + {THREAD_STACK}]
@@ -313,7 +317,10 @@ ATTACH: Final = """
     call {Py_DecRef}
     mov rdx, [rbx + {STATE_THREAD}]
     {FS_BASE_TO_RCX}
+    cmp dword ptr [rdx + {THREAD_DISORDER}], 0
+    jne attached_once
     mov [rdx + {THREAD_FS}], rcx
+attached_once:
     mov eax, 1
 out:
     add rsp, 24

@@ -27,6 +27,14 @@ RESUMED: Final = """
     {HOST_COLD}
 """
 
+# Where the activation's number is in the entry frame, which is a new one: see CHECK_ORDER.
+ORDER_OF_RESUMED_SAME: Final = """
+    lea rax, [rsp + {FIBER_CALL_SIZE}]
+    mov [rsp + {CALL_SIZE} + 8], rax
+    mov rcx, [rbx + {STATE_ACTIVATION}]
+    mov [rax + {FRAME_GS}], rcx
+"""
+
 # int run(fiber record): a C function for ctypes, which begins a call or goes on with it. Returns FIBER_STATUS. While wasm runs on
 # the fiber's stack, the thread record has its bounds.
 FIBER_ENTRY: Final = """
@@ -95,6 +103,9 @@ resume:
     mov rdi, rsp
     mov ecx, {FIBER_CALL_WORDS}
     rep movsq
+    {ORDER_OF_RESUMED}
+    mov rax, [rsp + {CALL_STACK}]
+    mov [rbp + {THREAD_STACK}], rax
     jmp {RESUMED}
 refused:
     mov eax, -1

@@ -23,8 +23,8 @@ HOST_CALL: Final = """
     mov rbx, rax
     mov rbp, [rbx + {STATE_THREAD}]
     push qword ptr [rbp + {THREAD_STACK}]
+    {PUSH_ORDER}
     {NOTE_GS}
-    push rax
     push rax
     sub rsp, {CALL_SIZE}
     mov [rsp + {CALL_GPRS}], rdi
@@ -51,6 +51,7 @@ HOST_CALL: Final = """
 # Back into wasm: unless the activation shall end. In: as HOST_CALL left it.
 HOST_RETURN: Final = """
     {LOOK_AT_SIGNALS}
+    {CHECK_ORDER}
     mov rax, [rbx + {STATE_REQUEST}]
     cmp rax, [rbx + {STATE_ACTIVATION}]
     jae interrupted
@@ -62,6 +63,37 @@ HOST_RETURN: Final = """
     mov eax, [rsp + {CALL_STACK}]
     {DEFAULT_MXCSR}
     {RESTORE_GS_AFTER_HOST}
+"""
+# All activations of a thread are thought to end last in, first out. Whoever switches native stacks in host functions (greenlets) may go
+# on in another order, or end there by an exception: such an activation ends, and touches nothing of others. Where wasm has a stack of its
+# own, the thread's next place on it is where this call has left it unless there is an activation inside; elsewhere entry frames of
+# several native stacks may have the same address, and the activation's number tells. In: as HOST_CALL left it; label `out_of_order`.
+PUSH_ORDER_OWN: Final = """
+    push qword ptr [rbx + {STATE_ACTIVATION}]
+"""
+CHECK_ORDER_OWN: Final = """
+    mov rax, [rsp + {CALL_STACK}]
+    cmp rax, [rbp + {THREAD_STACK}]
+    jne out_of_order
+"""
+FIND_FRAME_OWN: Final = """
+    mov r12, [rsp + {CALL_SIZE} + 8]
+    lea r13, [rsp + {CALL_SIZE} + 80]
+"""
+PUSH_ORDER_SAME: Final = """
+    push qword ptr [rbx + {STATE_NATIVE_STACK}]
+"""
+CHECK_ORDER_SAME: Final = """
+    mov rax, [rsp + {CALL_SIZE} + 8]
+    cmp rax, [rbx + {STATE_NATIVE_STACK}]
+    jne out_of_order
+    mov rax, [rax + {FRAME_GS}]
+    cmp rax, [rbx + {STATE_ACTIVATION}]
+    jne out_of_order
+"""
+FIND_FRAME_SAME: Final = """
+    mov r13, [rsp + {CALL_SIZE} + 8]
+    mov r12, [r13 + {FRAME_GS}]
 """
 # Where wasm keeps the GIL. A host function written in C runs no Python signal handler and gives other threads no turn, and a loop may
 # be in compiled code too seldom for the watchdog.
@@ -107,6 +139,8 @@ HOST_COLD: Final = """
     {DEFAULT_MXCSR_COLD}
     {NOTE_IN_WASM_COLD}
     {LOOK_AT_SIGNALS_COLD}
+out_of_order:
+    jmp {RETURN_OUT_OF_ORDER}
 interrupted:
     mov r10, [rsp + {CALL_STACK}]
     mov rax, [r10]
@@ -225,6 +259,7 @@ LAZY_COMPILE: Final = """
     {RESUME_WASM}
     jmp r11
 raised:
+    add rsp, 16
     jmp {EXIT_RAISED}
     {HOST_COLD}
 """
@@ -239,7 +274,7 @@ BUILTIN_GENERIC: Final = """
     call {PyLong_FromUnsignedLongLong}
     mov [rsp], rax
     test rax, rax
-    jz raised
+    jz unconverted
     mov rdi, [r12 + {HOST_DISPATCH}]
     {CALL_WITH_ONE}
     mov r12, rax
@@ -254,6 +289,8 @@ BUILTIN_GENERIC: Final = """
     cmp r12, rax
     jne {SUSPEND}
     {RETURN_RESULTS}
+unconverted:
+    add rsp, 16
 raised:
     jmp {EXIT_RAISED}
     {HOST_COLD}

@@ -78,6 +78,7 @@ THREAD_NATIVE_LIMIT: Final = (
     112  # lowest native rsp at which an entry may begin, unless it is on another stack altogether
 )
 THREAD_HELD: Final = 120  # u32, the watchdog's: ticks for which it has seen the thread in an activation with the GIL
+THREAD_DISORDER: Final = 124  # u32, not zero: an activation was left before those inside of it, see LEAVE_OUT_OF_ORDER
 THREAD_SIZE: Final = 128
 
 # The entry frame, from the address in STATE_NATIVE_STACK upwards. Below it the stack is free.
@@ -86,7 +87,7 @@ FRAME_ACTIVATION: Final = 8
 FRAME_STACK: Final = 16
 FRAME_MXCSR: Final = 24  # u32
 FRAME_FOREIGN_GS: Final = 28  # u32, not zero: somebody else uses gs, FRAME_GS must be restored
-FRAME_GS: Final = 32
+FRAME_GS: Final = 32  # where wasm runs on the native stack, which does not use gs: the activation's number
 FRAME_FAIL: Final = 40  # where to go on if an exception leaves
 FRAME_SIZE: Final = 48
 

@@ -49,7 +49,7 @@ from .memory import RESERVATION, ClosedMemory, CopiedMemory, MappedMemory, Memor
 from .pages import CLOSED_MESSAGE, enable_views
 from .preassembled import SHELF, OutOfReachError, link
 from .stacks import StackPool
-from .state import StoreState, abandon_activations, in_use, initial_state, request_end_of_all
+from .state import StoreState, abandon_activations, forget_activations, in_use, initial_state, request_end_of_all
 from .threads import ThreadRecords
 from .traps import end_of_thread, ends_with_interpreter, note_end_of_interpreter, refuse_entry, report_passing, trap
 from .variant import Variant
@@ -99,10 +99,11 @@ _OBJECTS: Final[dict[str, object]] = {
     "PyLong_Type": int,
     "PyFloat_Type": float,
     "ClosedError": ClosedError,
+    "WasmtimeError": WasmtimeError,
 }
 # Those of `routines` that all machines have, in an order in which each may refer to those before it, and those for signals.
 _ROUTINES: Final = (
-    *("WAKE", "ATTACH", "EXIT_FAILED", "EXIT_RAISED", "TRAP_EXIT", "NO_STACK", "BUILTIN_TRAP", "TRAP_ROUTINE"),
+    *("WAKE", "ATTACH", "EXIT_FAILED", "LEAVE_OUT_OF_ORDER", "RETURN_OUT_OF_ORDER", "EXIT_RAISED", "TRAP_EXIT", "NO_STACK", "BUILTIN_TRAP", "TRAP_ROUTINE"),
     *("LAZY_COMPILE", "SUSPEND", "BUILTIN", "HOST", "RAW_ENTRY", "SLOW_CALL"),
     *("CHANGE", "GETBUFFER_OF_BLOCK", "RELEASEBUFFER_OF_BLOCK"),
 )
@@ -115,6 +116,9 @@ _SIGNAL_ROUTINES: Final = (
     "FAULT_HANDLER",
     "MEND_HANDLERS",
     "WATCHDOG",
+)
+_OUT_OF_ORDER: Final = ctypes.create_string_buffer(
+    b"calls of a thread must end last in, first out: another greenlet has entered wasm and not left it"
 )
 _IR_TO_WASM: Final = {ir_types.I32: I32, ir_types.I64: I64}
 
@@ -143,6 +147,7 @@ class Machine(Unique):
             "CELLS": self._cells,
             "FUNCTIONS_START": self.arena.functions,
             "FUNCTIONS_END": self.arena.end,
+            "OUT_OF_ORDER_MESSAGE": ctypes.addressof(_OUT_OF_ORDER),
             "CLOSED_MESSAGE": ctypes.addressof(CLOSED_MESSAGE),
             **{name: id(thing) for name, thing in _OBJECTS.items()},
         }
@@ -327,6 +332,8 @@ class Machine(Unique):
         if ends_with_interpreter():
             raise end_of_thread()
         record = self.threads.current()
+        if self.threads.end_disorder(record):
+            forget_activations(record)
         self._watchdog.start()
         while True:
             claim = state.check_claim()

@@ -300,9 +300,16 @@ SAFEPOINT: Final = """
     {NOTE_GS}
     {TAKE_GIL}
     mov dword ptr [rbp + {THREAD_SIGNALS}], 0
+    mov rax, [rbx + {STATE_ACTIVATION}]
+    push rax
+    push qword ptr [rbp + {THREAD_STACK}]
     inc dword ptr [rbx + {STATE_AT_SAFEPOINT}]
     call {PyErr_CheckSignals}
     dec dword ptr [rbx + {STATE_AT_SAFEPOINT}]
+    pop rcx
+    pop rdx
+    cmp rcx, [rbp + {THREAD_STACK}]
+    jne out_of_order
     test eax, eax
     jnz raised
     mov rax, [rbx + {STATE_REQUEST}]
@@ -334,6 +341,15 @@ SAFEPOINT: Final = """
     {NOTE_IN_WASM_COLD}
 raised:
     jmp {EXIT_FAILED}
+out_of_order:                     # a handler has switched to another native stack and back: see CHECK_ORDER
+    lea r13, [r12 + 128 + 48]
+    mov r12, rdx
+    test eax, eax
+    jnz {LEAVE_OUT_OF_ORDER}
+    mov rdi, {WasmtimeError}
+    mov rsi, {OUT_OF_ORDER_MESSAGE}
+    call {PyErr_SetString}
+    jmp {LEAVE_OUT_OF_ORDER}
 interrupted:
     mov rax, [r12 + 128]
     mov rdx, [r12 + 128 + 24]

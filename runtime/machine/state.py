@@ -94,6 +94,14 @@ def abandon_activations(nobody: int, current: Collection[int]) -> None:
                 _u64(address + L.STATE_ACTIVATION).value = _u64(address + L.STATE_PYTHON).value = 0
 
 
+def forget_activations(thread: int) -> None:
+    """The thread with this record has no activations: what states know of some was left behind out of order."""
+    for start in _blocks:
+        for address in range(start, start + L.STATE_SIZE * STATES_A_BLOCK, L.STATE_SIZE):
+            if _u64(address + L.STATE_THREAD).value == thread:
+                _u64(address + L.STATE_ACTIVATION).value = 0
+
+
 def state_of(record: int) -> StoreState:
     """The state of the store that the function with the record at this address belongs to."""
     context = _u64(record + FUNC_VMCTX).value

@@ -69,6 +69,14 @@ class ThreadRecords:
         hold = self._local.hold
         return self._attach() if hold is None else hold.record
 
+    def end_disorder(self, record: int) -> bool:
+        """Whether activations of the calling thread were left out of order, and none is left now: all of its stack is free."""
+        if not _u32(record + L.THREAD_DISORDER).value or _u32(record + L.THREAD_DEPTH).value:
+            return False
+        _u64(record + L.THREAD_STACK).value = _u64(record + L.THREAD_STACK_HIGH).value
+        _u32(record + L.THREAD_DISORDER).value = 0
+        return True
+
     def _attach(self) -> int:
         hold = _Hold(self)  # first: whatever is raised from here on, it gives the record back
         if not self._take_free(hold):

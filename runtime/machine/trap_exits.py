@@ -4,8 +4,41 @@ from __future__ import annotations
 
 from typing import Final
 
-# Python code called from wasm has raised. In: rbx, rbp, rsp below the call buffer. HOOK_PASSING(exception, rsp of the wasm stack).
+# An exception leaves an activation, or shall, that is not the innermost of its thread: see CHECK_ORDER. In: rbx, rbp, the entry frame in
+# r13, the activation's number in r12. Stacks that are in use stay so, and what the store has as its innermost activation if that is another. This
+# is put right when no activation of the thread is left; until then its entries call `_attach`.
+LEAVE_OUT_OF_ORDER: Final = """
+    mov dword ptr [rbp + {THREAD_DISORDER}], 1
+    mov qword ptr [rbp + {THREAD_FS}], 0
+    mov rsp, r13
+    pop rax
+    pop rcx
+    add rsp, 8
+    cmp r12, [rbx + {STATE_ACTIVATION}]
+    jne another_inside
+    mov [rbx + {STATE_NATIVE_STACK}], rax
+    mov [rbx + {STATE_ACTIVATION}], rcx
+another_inside:
+    dec dword ptr [rbp + {THREAD_DEPTH}]
+    {POP_GS}
+    pop rax
+    jmp rax
+    {LEAVE_COLD}
+"""
+# In: as HOST_CALL left it.
+RETURN_OUT_OF_ORDER: Final = """
+    {FIND_FRAME}
+    mov rdi, {WasmtimeError}
+    mov rsi, {OUT_OF_ORDER_MESSAGE}
+    call {PyErr_SetString}
+    jmp {LEAVE_OUT_OF_ORDER}
+"""
+
+# Python code called from wasm has raised. In: as HOST_CALL left it. HOOK_PASSING(exception, rsp of the wasm stack).
 EXIT_RAISED: Final = """
+    {CHECK_ORDER}
+    mov rax, [rsp + {CALL_STACK}]  # where native stacks take turns, the thread record may have another's
+    mov [rbp + {THREAD_STACK}], rax
     sub rsp, 64
     and rsp, -16
     lea rdi, [rsp + 32]
@@ -50,6 +83,9 @@ restore:
     mov rdx, [rsp + 48]
     call {PyErr_Restore}
     jmp {EXIT_FAILED}
+out_of_order:
+    {FIND_FRAME}
+    jmp {LEAVE_OUT_OF_ORDER}
 """
 
 # A trap was recorded in the state: make the exception of it. In: r15. The stack of the dead frames stays as it is.
