@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Self, TypeVar, cast
 
-from brolga.ir.errors import ArgumentTypeError, WasmtimeError
+from brolga.ir.errors import ArgumentTypeError, ClosedError, WasmtimeError
 
 T = TypeVar("T")
 
@@ -129,8 +129,9 @@ def list_of(value: object, wanted: str) -> list[Any]:
 def refuse_second_init(made: object, slot: str) -> None:
     """What `__init__` of an object begins with that others refer to by address: WasmtimeError if this slot is filled already."""
     try:
-        object.__getattribute__(made, slot)
-    except AttributeError:
+        if not hasattr(made, slot):  # sooner done than catching an AttributeError
+            return
+    except ClosedError:  # what has been closed has no attributes
         return
     raise WasmtimeError(f"this {type(made).__name__} has been made already")
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 
 from brolga.ir.errors import ArgumentTypeError, ClosedError, WasmtimeError
 
@@ -238,12 +238,6 @@ class Store(Managed, StandsForStore, Unique):
         "engine",
     )
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Until `__init__` has run, the store is as one that is closed."""
-        store = object.__new__(cls)
-        store._closed = True
-        return store
-
     def __init__(self, engine: Engine | None = None, data: Any = None) -> None:
         refuse_second_init(self, "_state")
         engine = Engine() if engine is None else instance_of(Engine, engine, "an Engine")
@@ -267,9 +261,12 @@ class Store(Managed, StandsForStore, Unique):
 
     @property
     def _store(self) -> Store:
-        if self._closed:
-            raise ClosedError("already closed")
-        return self
+        try:
+            if not self._closed:
+                return self
+        except AttributeError:  # `__init__` has not run: it is as one that is closed
+            pass
+        raise ClosedError("already closed")
 
     def _entered(self) -> StoreData:
         """What changes the store begins with this: it is not closed, and its code does not run on another thread."""
@@ -281,7 +278,7 @@ class Store(Managed, StandsForStore, Unique):
         """Give up memories and files; every later use of the store and what belongs to it raises ValueError. Views of a memory
         that are still alive keep its pages. WasmtimeError if code of the store is running; a call that waits for an async host
         function ends with ValueError when it would go on."""
-        if self._closed and not self._is_made():
+        if not self._is_made():
             return
         data = self._data
         if self._closed and data.closed:
@@ -305,7 +302,7 @@ class Store(Managed, StandsForStore, Unique):
         self._data = empty  # what belongs to the store no longer takes it for its own
 
     def _is_made(self) -> bool:
-        return hasattr(self, "_data")
+        return hasattr(self, "_closed")
 
     def ptr(self) -> Store:
         """The store, if it is not closed."""
