@@ -18,11 +18,12 @@ from brolga.ir.errors import ArgumentTypeError, ClosedError, WasmtimeError
 T = TypeVar("T")
 
 
-def instance_of(cls: type[T], value: object, wanted: str) -> T:
+def instance_of(cls: type[T], value: Any, wanted: str) -> T:
     """The value, which must be of the class or of one derived from it."""
     if not issubclass(type(value), cls):
         raise ArgumentTypeError(f"expected {wanted}")
-    return cast(T, value)
+    found: T = value  # no `cast`, which is a call
+    return found
 
 
 def described(value: object) -> str:
@@ -119,6 +120,8 @@ def callable_of(value: object) -> Callable[..., Any]:
 
 def list_of(value: object, wanted: str) -> list[Any]:
     """The items of an iterable, which is asked for them once."""
+    if type(value) is list:
+        return value[:]
     try:
         iterator = iter(cast("Iterable[Any]", value))
     except TypeError as error:

@@ -502,7 +502,7 @@ class Instance(MadeWithArguments):
         """The exports by name and, in `by_index`, in order."""
         owner = same_store(store, self._data.store_data)
         if self._exports is None:
-            self._exports = InstanceExports(owner, self._data)
+            self._exports = InstanceExports._of(owner, self._data)
         return self._exports
 
 
@@ -513,7 +513,15 @@ class InstanceExports(Mapping[str, "AsExtern"], MadeWithArguments):
     def __init__(self, store: Store, instance: InstanceData) -> None:
         refuse_second_init(self, "_by_name")
         instance = instance_of(InstanceData, instance, "the data of an instance")
-        store = same_store(store, instance.store_data)
+        self._set(same_store(store, instance.store_data), instance)
+
+    @classmethod
+    def _of(cls, store: Store, instance: InstanceData) -> InstanceExports:
+        exports = object.__new__(cls)
+        exports._set(store, instance)
+        return exports
+
+    def _set(self, store: Store, instance: InstanceData) -> None:
         self._by_name = {export.name: instance.wrap(store, export) for export in instance.module.decoded.exports}
 
     @property

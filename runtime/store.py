@@ -14,7 +14,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from brolga.ir.errors import ArgumentTypeError, ClosedError, WasmtimeError
 
@@ -394,11 +394,12 @@ class Store(Managed, StandsForStore, Unique):
             self._state.interrupt()
 
 
-def store_of(storelike: object) -> Store:
+def store_of(storelike: Any) -> Store:
     """The store that is given, or that what is given stands for."""
     if not issubclass(type(storelike), StandsForStore):
         raise ArgumentTypeError("expected a Store")
-    return cast(Storelike, storelike)._store
+    store: Store = storelike._store
+    return store
 
 
 def enter(storelike: Storelike, data: StoreData) -> Store:
@@ -413,6 +414,11 @@ def enter(storelike: Storelike, data: StoreData) -> Store:
 
 def same_store(storelike: Storelike, data: StoreData) -> Store:
     """The store, after a check that the object with this `data` is from it."""
+    try:
+        if type(storelike) is Store and storelike._data is data:  # what it nearly always is; a closed one has other data
+            return storelike
+    except AttributeError:  # it has not been made
+        pass
     store = store_of(storelike)
     if store._data is not data:
         raise WasmtimeError("object used with the wrong store")

@@ -292,27 +292,31 @@ class Machine(Unique):
 
     def entry_code(self, type: FuncType, kind: int, make: bool = False) -> int:
         """The vectorcall function for entry points of this type: the slow one as long as nobody wanted to `make` the fast one."""
-        return (
-            self._fast(self._entries[kind], type, make, f"entry {kind} ", partial(_entry_source, type, kind))
-            or self._slow_call
-        )
+        known = self._entries[kind]
+        code = known.get(type, 0)
+        if make and not code:
+            code = self._make_fast(known, type, f"entry {kind} ", partial(_entry_source, type, kind))
+        return code or self._slow_call
 
     def host_code(self, type: FuncType, make: bool = False) -> int:
         """The fast routine for host functions of this type, or 0."""
-        return self._fast(self._host_calls, type, make, "host ", partial(_host_source, type))
+        code = self._host_calls.get(type, 0)
+        if make and not code:
+            code = self._make_fast(self._host_calls, type, "host ", partial(_host_source, type))
+        return code
 
-    def _fast(self, known: dict[FuncType, int], type: FuncType, make: bool, name: str, source: Source) -> int:
+    def _make_fast(self, known: dict[FuncType, int], type: FuncType, name: str, source: Source) -> int:
         """The address, or 0 if there is none: the slow routines serve all signatures. They do so where code makes more types than
         there is room for, of which the last quarter is kept for other routines, without memory, and when the interpreter goes down,
         and what assembles is not there yet."""
-        address = known.get(type, 0)
-        if make and not address and self.arena.stub_room() >= self._room_kept:
-            try:
-                address = self.routine(f"{name}{type}", source)
-            except (MemoryError, ImportError):
-                return 0
-            if address:
-                known[type] = address
+        if self.arena.stub_room() < self._room_kept:
+            return 0
+        try:
+            address = self.routine(f"{name}{type}", source)
+        except (MemoryError, ImportError):
+            return 0
+        if address:
+            known[type] = address
         return address
 
     def _add_signals(self, handlers: FaultHandlers) -> None:
