@@ -74,8 +74,10 @@ class Watchdog:
 
     def _park(self) -> None:
         self._parked.value = 1
-        self._semaphore.acquire(True, POLL_SECONDS)  # who came in without seeing that we are parked is seen after this
-        if not self._threads.in_wasm():
+        # Who came in without seeing that we are parked is seen after this. Who has woken us has set the flag back, perhaps has left
+        # already, and nobody would wake us again.
+        woken = self._semaphore.acquire(True, POLL_SECONDS)
+        if not woken and not self._threads.in_wasm():
             self._semaphore.acquire()
         self._parked.value = 0
 

@@ -342,3 +342,29 @@ def test_exceptions_in_the_middle_of_attaching_a_thread(platform: str) -> None:
 
 def deep() -> CompiledFunction:
     return function(1, "push rbx\nto: call 0\n pop rbx\n ret", {"start": 8}, calls={"to": 1})
+
+
+def test_a_poller_that_is_woken_before_it_waits_goes_on() -> None:
+    """Who has woken it has set the flag back and may have left wasm again: if it waited then, nobody would wake it any more."""
+    from brolga.runtime.machine.watchdog import Watchdog
+
+    class Semaphore:
+        def __init__(self) -> None:
+            self.waits: list[tuple[object, ...]] = []
+
+        def acquire(self, *args: object) -> bool:
+            self.waits.append(args)
+            parked.value = 0  # as who wakes it does
+            return True
+
+    class NobodyInWasm:
+        def in_wasm(self) -> list[int]:
+            return []
+
+    parked = ctypes.c_uint32()
+    watchdog = object.__new__(Watchdog)
+    watchdog._parked = parked
+    watchdog._semaphore = semaphore = Semaphore()  # type: ignore[assignment]
+    watchdog._threads = NobodyInWasm()  # type: ignore[assignment]
+    watchdog._park()
+    assert len(semaphore.waits) == 1 and len(semaphore.waits[0]) == 2, "with a limit"
