@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, Self, SupportsIndex, TypeVar, cast
 
 from brolga.ir.errors import ArgumentTypeError, ClosedError, WasmtimeError
 
@@ -145,8 +145,8 @@ def unmade(thing: object) -> ArgumentTypeError:
 
 
 class MadeWithArguments:
-    """Base of classes whose objects mean nothing before `__init__` has run: none comes of `cls.__new__(cls)`, nor by a copy. What makes
-    them inside of the package begins with `object.__new__`."""
+    """Base of classes whose objects mean nothing before `__init__` has run: none comes of `cls.__new__(cls)`, nor by a copy, unless the
+    class says how. What makes them inside of the package begins with `object.__new__`."""
 
     __slots__ = ()
 
@@ -154,3 +154,8 @@ class MadeWithArguments:
         if not args and not named:
             raise ArgumentTypeError(f"a {cls.__name__} is made with arguments")
         return object.__new__(cls)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        if type(self).__reduce__ is not object.__reduce__:
+            return self.__reduce__()
+        raise ArgumentTypeError(f"cannot copy or pickle {type(self).__name__!r} object")

@@ -330,6 +330,13 @@ class BoundInstance(_Records, MadeWithArguments):
         self._exports = exports
         self._owner = store
 
+    def __copy__(self) -> Self:
+        """Another object for the same instance, whose attributes may be set apart. It does not know the addresses of functions, which are
+        found by name then."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        return copy
+
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...

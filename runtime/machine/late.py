@@ -14,10 +14,12 @@ import threading
 from collections.abc import Callable
 from importlib import import_module
 
+from ..platform.address_space import address_space_left
 from ..platform.interface import PlatformError
 from .helper_threads import new_semaphore, start_thread, wake
 from .lifetime import exiting
 
+ROOM_FOR_A_THREAD = 1 << 30  # bytes of address space: the C library reserves up to 128 MiB for its heap, for good
 SECONDS_BETWEEN_LOOKS = 0.02
 PATIENCE = 10.0  # seconds, until the main thread tries it by itself: the other may wait for what was interrupted here
 
@@ -27,7 +29,8 @@ def import_late(*names: str, meanwhile: Callable[[], object] | None = None) -> N
     missing = [name for name in names if not _is_there(name)]
     if not missing:
         return
-    if threading.get_ident() == threading.main_thread().ident and not exiting() and not _imp.lock_held():
+    on_main = threading.get_ident() == threading.main_thread().ident
+    if on_main and not exiting() and not _imp.lock_held() and address_space_left() >= ROOM_FOR_A_THREAD:
         _import_elsewhere(missing, meanwhile)
     for name in missing:
         import_module(name)  # if it is not there now, this says why

@@ -62,3 +62,11 @@ _NAMES = [*_things(Engine())]
 def test_no_copies(name: str, way: Callable[[Any], object], engine: Engine) -> None:
     with pytest.raises(TypeError, match=r"cannot (copy or )?pickle"):
         way(_things(engine)[name])
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
+@pytest.mark.parametrize(
+    "thing", [brolga.Limits(1, 5), brolga.Limits(1, None), Val.i32(-7), Val.f64(0.5), Val.externref("x")]
+)
+def test_what_is_only_a_value_is_copied(thing: Any, way: Callable[[Any], Any]) -> None:
+    assert way(thing) == thing and type(way(thing)) is type(thing)
