@@ -6,6 +6,7 @@ import marshal
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -233,17 +234,21 @@ def test_the_assembler_is_not_loaded_twice(tmp_path: Path) -> None:
     assert outputs == ["True\n", "False\n"]
 
 
-def test_every_routine_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each routine made in this process is expressed by fixups, and comes out as the assembler made it."""
-    from brolga.runtime.machine.machine import Machine
-    from brolga.runtime.platform.linux import LinuxPlatform
-    from brolga.runtime.platform.minimal import MinimalPlatform
-
-    shelf = Shelf("", str)
-    monkeypatch.setattr(assembler, "SHELF", shelf)
-    monkeypatch.setattr(sys.modules[Machine.__module__], "SHELF", shelf)
-    for platform in (LinuxPlatform(), MinimalPlatform()):
-        Machine(platform)
-    assert len(shelf._new) > 40
-    assert all(make() is not None for make in shelf._new.values())
-    assert preassembled.SHELF is not shelf
+def test_every_routine_can_be_kept() -> None:
+    """Each routine made in a process is expressed by fixups, and comes out as the assembler made it. In a process of its own: a second machine
+    installs signal handlers before those of other libraries here."""
+    script = """
+        import sys
+        from brolga.runtime.machine import assembler, preassembled
+        from brolga.runtime.machine.machine import Machine
+        from brolga.runtime.platform.linux import LinuxPlatform
+        from brolga.runtime.platform.minimal import MinimalPlatform
+        shelf = preassembled.Shelf("", str)
+        assembler.SHELF = sys.modules[Machine.__module__].SHELF = shelf
+        for platform in (LinuxPlatform(), MinimalPlatform()):
+            Machine(platform)
+        assert len(shelf._new) > 40
+        assert all(make() is not None for make in shelf._new.values())
+        assert preassembled.SHELF is not shelf
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=100)
