@@ -119,6 +119,9 @@ class FuncType(_ByKey, SlottedManaged):
     def results(self) -> list[ValType]:
         return [_val_type(code) for code in self._type.results]
 
+    def __reduce__(self) -> tuple[type[FuncType], tuple[object, ...]]:
+        return FuncType, (self.params, self.results)
+
     def _key(self) -> wasm.FuncType:
         return self._type
 

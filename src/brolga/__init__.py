@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Final
 
+import brolga.runtime  # noqa: F401 - refuses subinterpreters, before compiled modules are imported, which cannot be there
 from brolga.ir.errors import (
     ArgumentTypeError,
     ArgumentValueError,
