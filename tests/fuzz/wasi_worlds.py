@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 
 from wasi_programs import Entry, Preopen, Program
 
+import brolga
+
 UNPRIVILEGED: Final = 65534
 _KINDS: Final = {
     stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link", stat.S_IFIFO: "fifo", stat.S_IFSOCK: "socket",
@@ -24,6 +26,12 @@ _KINDS: Final = {
 }  # fmt: skip
 _RECENT: Final = 86_400_000_000_000  # nanoseconds
 MEMORY_FILES: Final = "/dev/shm" if os.path.isdir("/dev/shm") else None  # where syncing costs nothing
+
+
+def _others_can_import() -> bool:
+    """Whether a user with no rights of its own reaches the package, parts of which are imported when they are first used."""
+    directory = Path(brolga.__file__).resolve().parent
+    return all(place.stat().st_mode & 0o001 for place in (directory, *directory.parents))
 
 
 class Seen(NamedTuple):
@@ -41,7 +49,7 @@ class Privileges:
     """Within it the process has those of an ordinary user, unless `as_root`; only root can give up any."""
 
     def __init__(self, as_root: bool) -> None:
-        self._drop = not as_root and os.geteuid() == 0
+        self._drop = not as_root and os.geteuid() == 0 and _others_can_import()
 
     def __enter__(self) -> None:
         if self._drop:
@@ -101,7 +109,7 @@ class World:
         os.mkdir(f"{self.base}/std", 0o777)
         os.chmod(f"{self.base}/std", 0o777)
         Path(f"{self.base}/std/in").write_text("standard input")
-        if not program.as_root and os.geteuid() == 0:
+        if not program.as_root and os.geteuid() == 0 and _others_can_import():
             os.chown(self.base, UNPRIVILEGED, UNPRIVILEGED)
         made = []
         for entry in [*outside, *program.inside]:
